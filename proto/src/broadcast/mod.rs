@@ -1,0 +1,160 @@
+//! Broadcasts: numbers our own, and tells whether one of another is new.
+//!
+//! Sends nothing: [`node`](crate::node) floods what is new to every neighbour but the one it came
+//! from. Trees, announcements and repair will live beside this file.
+
+use core::time::Duration;
+
+use crate::id::NodeId;
+use crate::limits::Limits;
+use crate::rng::Rng;
+use crate::seen::{Heard, SeenLimits, Streams};
+use crate::time::Instant;
+
+/// What a received broadcast is.
+#[derive(Copy, Clone, Debug, Eq, PartialEq)]
+pub(crate) enum Verdict {
+    /// To be delivered and forwarded.
+    New,
+    /// Heard before, or our own come back.
+    Duplicate,
+    /// Cannot be told from a repeated one.
+    NotTaken,
+    /// Under our own id, and not by us. True if a new epoch was taken for it.
+    Impersonated { new_epoch: bool },
+}
+
+/// Our own stream, and those of others.
+#[derive(Clone, Debug)]
+pub(crate) struct Broadcasts {
+    own: NodeId,
+    /// Drawn at random, so that the numbers of an earlier life are not ours.
+    epoch: u32,
+    /// The last number we gave.
+    seq: u64,
+    /// When the epoch was last changed; our first is as old as we are.
+    epoch_since: Option<Instant>,
+    /// The last number of each of our former epochs; the last few are enough, as an echo older than
+    /// their changes is long gone.
+    former: [Option<(u32, u64)>; 4],
+    new_epoch_every: Duration,
+    streams: Streams,
+}
+
+impl Broadcasts {
+    pub(crate) fn new(own: NodeId, limits: &Limits, rng: &mut Rng) -> Self {
+        let streams = Streams::new(SeenLimits {
+            streams: limits.streams,
+            per_originator: limits.streams_per_originator,
+            missing_ranges: limits.missing_ranges,
+            missing_for: limits.missing_for,
+            recent_ids: limits.recent_ids,
+        });
+        Self {
+            own,
+            epoch: rng.u32(),
+            seq: 0,
+            epoch_since: None,
+            former: [None; 4],
+            new_epoch_every: limits.new_epoch_every,
+            streams,
+        }
+    }
+
+    /// Our epoch: with a counter, it names what we send over restarts too.
+    pub(crate) fn epoch(&self) -> u32 {
+        self.epoch
+    }
+
+    /// The epoch and number that our next broadcast will have.
+    pub(crate) fn next(&self) -> (u32, u64) {
+        (self.epoch, self.seq.saturating_add(1))
+    }
+
+    /// The broadcast with this number is published.
+    pub(crate) fn published(&mut self, number: (u32, u64)) {
+        self.seq = number.1;
+    }
+
+    /// Judges a received broadcast and remembers it.
+    pub(crate) fn hear(
+        &mut self,
+        originator: NodeId,
+        epoch: u32,
+        seq: u64,
+        now: Instant,
+        rng: &mut Rng,
+    ) -> Verdict {
+        if originator == self.own {
+            return self.hear_own(epoch, seq, now, rng);
+        }
+        match self.streams.hear((originator, epoch), seq, now) {
+            Heard::New => Verdict::New,
+            Heard::Duplicate => Verdict::Duplicate,
+            Heard::NotTaken => Verdict::NotTaken,
+        }
+    }
+
+    fn hear_own(&mut self, epoch: u32, seq: u64, now: Instant, rng: &mut Rng) -> Verdict {
+        let current = Some((self.epoch, self.seq));
+        let mut ours = self.former.iter().copied().chain([current]).flatten();
+        if ours.any(|(known, last)| known == epoch && seq <= last) {
+            return Verdict::Duplicate;
+        }
+        let since = self.epoch_since.map(|since| now.saturating_since(since));
+        let new_epoch = since.is_none_or(|since| since >= self.new_epoch_every);
+        if new_epoch {
+            self.former.rotate_right(1);
+            if let Some(first) = self.former.first_mut() {
+                *first = current;
+            }
+            (self.epoch, self.seq, self.epoch_since) = (rng.u32(), 0, Some(now));
+        }
+        Verdict::Impersonated { new_epoch }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn at(seconds: u64) -> Instant {
+        Instant::ZERO + Duration::from_secs(seconds)
+    }
+
+    fn setup() -> (Broadcasts, Rng, NodeId) {
+        let own = NodeId::from_random_bytes([1; 16]);
+        let mut rng = Rng::new([1; 32]);
+        (Broadcasts::new(own, &Limits::default(), &mut rng), rng, own)
+    }
+
+    #[test]
+    fn our_own_come_back_as_duplicates() {
+        let (mut broadcasts, mut rng, own) = setup();
+        let (epoch, seq) = broadcasts.next();
+        broadcasts.published((epoch, seq));
+        assert_eq!(broadcasts.hear(own, epoch, seq, at(0), &mut rng), Verdict::Duplicate);
+    }
+
+    #[test]
+    fn a_forger_under_our_id_costs_an_epoch_a_minute_at_most() {
+        let (mut broadcasts, mut rng, own) = setup();
+        let first = broadcasts.next();
+        broadcasts.published(first);
+        let forged = |broadcasts: &mut Broadcasts, rng: &mut Rng, seconds| {
+            broadcasts.hear(own, first.0, 99, at(seconds), rng)
+        };
+        assert_eq!(forged(&mut broadcasts, &mut rng, 1), Verdict::Impersonated { new_epoch: true });
+        assert_eq!(
+            forged(&mut broadcasts, &mut rng, 60),
+            Verdict::Impersonated { new_epoch: false }
+        );
+        assert_eq!(
+            forged(&mut broadcasts, &mut rng, 61),
+            Verdict::Impersonated { new_epoch: true }
+        );
+        assert_ne!(broadcasts.epoch(), first.0);
+        assert_eq!(broadcasts.next().1, 1);
+        assert_eq!(broadcasts.hear(own, first.0, 1, at(62), &mut rng), Verdict::Duplicate);
+    }
+}

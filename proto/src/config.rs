@@ -1,0 +1,270 @@
+//! How a node is set up: a builder whose one `build` does all the checking.
+
+use alloc::string::{String, ToString};
+use core::net::SocketAddr;
+use core::time::Duration;
+
+use crate::error::ConfigError;
+use crate::limits::{Limits, MAX_BROADCAST_LINE, MAX_LINE};
+use crate::wire::encode::quoted_len;
+
+/// The network that nodes which name none belong to.
+pub(crate) const DEFAULT_NETWORK: &str = "peerline";
+
+/// Where a node says that it listens.
+#[derive(Copy, Clone, Debug, Eq, PartialEq)]
+#[non_exhaustive]
+pub enum Listen {
+    /// At this port of the address that others see.
+    Port(u16),
+    /// At this address.
+    Addr(SocketAddr),
+}
+
+/// The checked settings of a node. Made by [`Config::builder`].
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct Config {
+    network: String,
+    agent: String,
+    advertise: Option<Listen>,
+    max_peers: usize,
+    private_exempt: bool,
+    limits: Limits,
+}
+
+impl Config {
+    /// A builder with every setting at its default.
+    pub fn builder() -> ConfigBuilder {
+        ConfigBuilder::default()
+    }
+
+    /// The network's name; only nodes of one network connect.
+    pub fn network(&self) -> &str {
+        &self.network
+    }
+
+    /// The program's name and version, told to peers.
+    pub fn agent(&self) -> &str {
+        &self.agent
+    }
+
+    /// Where the node says that it listens, if not at the port it was told of by
+    /// [`Node::listening`](crate::Node::listening).
+    pub fn advertise(&self) -> Option<Listen> {
+        self.advertise
+    }
+
+    /// How many peers there may be in all; 0 means any number.
+    pub fn max_peers(&self) -> usize {
+        self.max_peers
+    }
+
+    /// Whether private addresses are exempt from the rules on network groups.
+    pub fn private_exempt(&self) -> bool {
+        self.private_exempt
+    }
+
+    /// The bounds.
+    pub fn limits(&self) -> &Limits {
+        &self.limits
+    }
+}
+
+impl Default for Config {
+    fn default() -> Self {
+        Self {
+            network: DEFAULT_NETWORK.to_string(),
+            agent: concat!("peerline/", env!("CARGO_PKG_VERSION")).to_string(),
+            advertise: None,
+            max_peers: 0,
+            private_exempt: true,
+            limits: Limits::default(),
+        }
+    }
+}
+
+/// Collects settings; [`build`](Self::build) checks them.
+///
+/// ```
+/// use peerline_proto::{Config, ConfigError};
+///
+/// let config = Config::builder().network("lab").max_peers(20).build()?;
+/// assert_eq!(config.network(), "lab");
+///
+/// let name = "n".repeat(65);
+/// let error = Config::builder().network(name).build().unwrap_err();
+/// assert_eq!(error.to_string(), "network is 65; the most is 64");
+/// # Ok::<(), ConfigError>(())
+/// ```
+#[derive(Clone, Debug, Default)]
+#[must_use]
+pub struct ConfigBuilder {
+    config: Config,
+}
+
+impl ConfigBuilder {
+    /// The network's name, 1 to 64 bytes as JSON. Default `peerline`, which version 0 nodes belong to.
+    pub fn network(mut self, name: impl Into<String>) -> Self {
+        self.config.network = name.into();
+        self
+    }
+
+    /// The program's name and version, told to peers, up to 64 bytes as JSON. Default `peerline/VERSION`.
+    pub fn agent(mut self, agent: impl Into<String>) -> Self {
+        self.config.agent = agent.into();
+        self
+    }
+
+    /// Where the node says that it listens. Default: at the port it does listen at.
+    pub fn advertise(mut self, listen: Listen) -> Self {
+        self.config.advertise = Some(listen);
+        self
+    }
+
+    /// How many peers there may be in all, dialled and accepted. Default 0: any number within
+    /// [`Limits`].
+    pub fn max_peers(mut self, peers: usize) -> Self {
+        self.config.max_peers = peers;
+        self
+    }
+
+    /// Whether private addresses (10/8, 172.16/12, 192.168/16, fc00::/7, link-local) count as one
+    /// network group each, like loopback always does. Default true: a laboratory is no attack.
+    pub fn private_exempt(mut self, exempt: bool) -> Self {
+        self.config.private_exempt = exempt;
+        self
+    }
+
+    /// The bounds. Default [`Limits::default`].
+    pub fn limits(mut self, limits: Limits) -> Self {
+        self.config.limits = limits;
+        self
+    }
+
+    /// Checks everything.
+    ///
+    /// # Errors
+    /// The first setting that does not fit, with its value and what would fit.
+    pub fn build(self) -> Result<Config, ConfigError> {
+        let Config { network, agent, limits, .. } = &self.config;
+        at_least("network", network.len(), 1)?;
+        at_most("network", quoted_len(network), 64)?;
+        at_most("agent", quoted_len(agent), 64)?;
+        check_sizes(limits)?;
+        check_counts(limits)?;
+        check_times(limits)?;
+        Ok(self.config)
+    }
+}
+
+fn check_sizes(limits: &Limits) -> Result<(), ConfigError> {
+    at_least("max_line", limits.max_line, MAX_BROADCAST_LINE)?;
+    at_most("max_line", limits.max_line, MAX_LINE)?;
+    at_most("max_kind", limits.max_kind, 1024)?;
+    at_least("send_queue", limits.send_queue, 4096)?;
+    at_least("control_reserve", limits.control_reserve, 4096)?;
+    at_least("queued_total", limits.queued_total, limits.send_queue)?;
+    at_least("event_queue", limits.event_queue, 4096)
+}
+
+fn check_counts(limits: &Limits) -> Result<(), ConfigError> {
+    for (field, got) in [
+        ("half_open", limits.half_open),
+        ("max_dialing", limits.max_dialing),
+        ("guest_connections", limits.guest_connections),
+        ("rivals", limits.rivals),
+        ("book", limits.book),
+        ("streams", limits.streams),
+        ("streams_per_originator", limits.streams_per_originator),
+        ("missing_ranges", limits.missing_ranges),
+        ("recent_ids", limits.recent_ids),
+    ] {
+        at_least(field, got, 1)?;
+    }
+    at_most("half_open", limits.half_open, 65_536)?;
+    at_most("addr_answer", limits.addr_answer, 256)
+}
+
+fn check_times(limits: &Limits) -> Result<(), ConfigError> {
+    for (field, got) in [
+        ("dial_timeout", limits.dial_timeout),
+        ("handshake_timeout", limits.handshake_timeout),
+        ("ping_after", limits.ping_after),
+        ("suspect_min", limits.suspect_min),
+        ("write_stall", limits.write_stall),
+        ("flush_timeout", limits.flush_timeout),
+        ("linger", limits.linger),
+        ("late_timer", limits.late_timer),
+        ("duplicate_fresh", limits.duplicate_fresh),
+        ("backoff_base", limits.backoff_base),
+        ("addr_every", limits.addr_every),
+    ] {
+        at_least(field, millis(got), 1)?;
+    }
+    below(("suspect_min", limits.suspect_min), ("suspect_max", limits.suspect_max))?;
+    below(("ping_after", limits.ping_after), ("dead_after", limits.dead_after))?;
+    below(("suspect_max", limits.suspect_max), ("dead_after", limits.dead_after))?;
+    below(("duplicate_fresh", limits.duplicate_fresh), ("duplicate_wait", limits.duplicate_wait))?;
+    below(("backoff_base", limits.backoff_base), ("backoff_max", limits.backoff_max))
+}
+
+fn millis(duration: Duration) -> usize {
+    usize::try_from(duration.as_millis()).unwrap_or(usize::MAX)
+}
+
+fn at_least(field: &'static str, got: usize, min: usize) -> Result<(), ConfigError> {
+    if got < min {
+        return Err(ConfigError::TooSmall { field, got: got as u64, min: min as u64 });
+    }
+    Ok(())
+}
+
+fn at_most(field: &'static str, got: usize, max: usize) -> Result<(), ConfigError> {
+    if got > max {
+        return Err(ConfigError::TooLarge { field, got: got as u64, max: max as u64 });
+    }
+    Ok(())
+}
+
+fn below(
+    lower: (&'static str, Duration),
+    upper: (&'static str, Duration),
+) -> Result<(), ConfigError> {
+    if lower.1 < upper.1 {
+        return Ok(());
+    }
+    Err(ConfigError::Order {
+        lower: lower.0,
+        got_lower: millis(lower.1) as u64,
+        upper: upper.0,
+        got_upper: millis(upper.1) as u64,
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn check(change: impl FnOnce(&mut Limits), expected: &str) {
+        let mut limits = Limits::default();
+        change(&mut limits);
+        let error = Config::builder().limits(limits).build();
+        assert_eq!(error.map_err(|error| error.to_string()), Err(expected.to_string()));
+    }
+
+    #[test]
+    fn the_defaults_fit() {
+        assert_eq!(Config::builder().build(), Ok(Config::default()));
+    }
+
+    #[test]
+    fn each_kind_of_misfit_is_named_with_both_numbers() {
+        check(|limits| limits.max_line = 1000, "max_line is 1000; the least is 262144");
+        check(|limits| limits.max_line = 1 << 25, "max_line is 33554432; the most is 16777216");
+        check(|limits| limits.rivals = 0, "rivals is 0; the least is 1");
+        check(
+            |limits| limits.dead_after = Duration::from_secs(8),
+            "ping_after is 8000, not below dead_after, which is 8000",
+        );
+    }
+}

@@ -1,0 +1,77 @@
+//! What the node tells the application.
+
+use alloc::boxed::Box;
+use core::net::SocketAddr;
+
+use crate::error::CloseReason;
+use crate::id::{ConnId, PeerId, Side};
+use crate::message::Message;
+
+/// Something the application may want to know.
+///
+/// Two rules hold whatever happens: each `PeerUp` is followed by exactly one `PeerDown` of that peer,
+/// and each connection that ends without ending a peer gives exactly one `ConnectionFailed`.
+#[derive(Clone, Debug)]
+#[non_exhaustive]
+pub enum Event {
+    /// A peer said hello and counts from now on.
+    PeerUp {
+        /// Who it is.
+        peer: PeerId,
+        /// The connection it came by.
+        conn: ConnId,
+        /// The other end of that connection.
+        addr: SocketAddr,
+        /// Who dialled.
+        side: Side,
+    },
+    /// The last connection to a peer ended.
+    PeerDown {
+        /// Who it was.
+        peer: PeerId,
+        /// The connection that ended.
+        conn: ConnId,
+        /// Why it ended.
+        reason: CloseReason,
+    },
+    /// A connection ended that was not the last one of a peer: a failed dial, a handshake that came
+    /// to nothing, a duplicate.
+    ConnectionFailed {
+        /// The connection.
+        conn: ConnId,
+        /// Its other end.
+        addr: SocketAddr,
+        /// Who dialled.
+        side: Side,
+        /// Why it ended.
+        reason: CloseReason,
+        /// How many more inbound ones of the same network group failed while events waited
+        /// undelivered; they are told by this count alone.
+        repeats: u32,
+    },
+    /// A broadcast or a one-to-one message arrived.
+    Message(Message),
+    /// There is room again for a peer whose queue was full: after [`SendError::Full`], or after a
+    /// broadcast that skipped it.
+    ///
+    /// [`SendError::Full`]: crate::SendError::Full
+    Writable {
+        /// The peer.
+        peer: PeerId,
+    },
+    /// A peer reports that something of ours could not be done.
+    PeerError {
+        /// Who reports.
+        peer: PeerId,
+        /// The id of the message concerned, as its sender gave it, cut to 64 bytes.
+        re: Box<str>,
+        /// The peer's word for it, cut to 64 bytes; escape it before it reaches a terminal.
+        code: Box<str>,
+    },
+    /// Somebody publishes broadcasts under our node id. They are not delivered; a new epoch was
+    /// taken if the last one is older than [`Limits::new_epoch_every`](crate::Limits).
+    Impersonated {
+        /// The peer that passed it on, which is not to blame.
+        via: PeerId,
+    },
+}

@@ -1,0 +1,139 @@
+//! The events that wait for the application, bounded by what they hold.
+//!
+//! An application that does not poll is felt by those who send to it: over the bound the node stops
+//! reading them, and takes no new connections.
+
+use alloc::collections::VecDeque;
+use core::net::SocketAddr;
+
+use crate::book::group::Group;
+use crate::event::Event;
+use crate::id::Side;
+
+/// What an event is charged beyond the message it holds.
+const EVENT_COST: usize = 256;
+/// How far back a failed connection looks for one to be counted with.
+const COALESCE_DEPTH: usize = 16;
+
+/// The queue.
+#[derive(Clone, Debug)]
+pub(crate) struct Events {
+    queue: VecDeque<Event>,
+    charged: usize,
+    limit: usize,
+}
+
+impl Events {
+    pub(crate) fn new(limit: usize) -> Self {
+        Self { queue: VecDeque::new(), charged: 0, limit }
+    }
+
+    /// Bytes charged.
+    pub(crate) fn charged(&self) -> usize {
+        self.charged
+    }
+
+    pub(crate) fn limit(&self) -> usize {
+        self.limit
+    }
+
+    /// The application is behind.
+    pub(crate) fn is_over(&self) -> bool {
+        self.charged > self.limit
+    }
+
+    /// The application has caught up.
+    pub(crate) fn has_room(&self) -> bool {
+        self.charged <= self.limit / 2
+    }
+
+    pub(crate) fn push(&mut self, event: Event, private_exempt: bool) {
+        if !self.has_room() && self.coalesce(&event, private_exempt) {
+            return;
+        }
+        self.charged = self.charged.saturating_add(cost(&event));
+        self.queue.push_back(event);
+    }
+
+    pub(crate) fn pop(&mut self) -> Option<Event> {
+        let event = self.queue.pop_front()?;
+        self.charged = self.charged.saturating_sub(cost(&event));
+        if self.queue.is_empty() {
+            self.queue = VecDeque::new();
+        }
+        Some(event)
+    }
+
+    /// Counts a failed inbound connection with an undelivered one of its group.
+    fn coalesce(&mut self, event: &Event, private_exempt: bool) -> bool {
+        let Some(addr) = inbound_failure(event) else { return false };
+        let group = Group::of(addr, private_exempt);
+        for earlier in self.queue.iter_mut().rev().take(COALESCE_DEPTH) {
+            let same = inbound_failure(earlier)
+                .is_some_and(|addr| Group::of(addr, private_exempt) == group);
+            if let (true, Event::ConnectionFailed { repeats, .. }) = (same, earlier) {
+                *repeats = repeats.saturating_add(1);
+                return true;
+            }
+        }
+        false
+    }
+}
+
+fn inbound_failure(event: &Event) -> Option<SocketAddr> {
+    match event {
+        Event::ConnectionFailed { addr, side: Side::Listener, .. } => Some(*addr),
+        Event::ConnectionFailed { .. }
+        | Event::PeerUp { .. }
+        | Event::PeerDown { .. }
+        | Event::Message(_)
+        | Event::Writable { .. }
+        | Event::PeerError { .. }
+        | Event::Impersonated { .. } => None,
+    }
+}
+
+fn cost(event: &Event) -> usize {
+    match event {
+        Event::Message(message) => EVENT_COST.saturating_add(message.size()),
+        Event::PeerUp { .. }
+        | Event::PeerDown { .. }
+        | Event::ConnectionFailed { .. }
+        | Event::Writable { .. }
+        | Event::PeerError { .. }
+        | Event::Impersonated { .. } => EVENT_COST,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use super::*;
+    use crate::error::CloseReason;
+    use crate::id::ConnId;
+    use core::num::NonZeroU32;
+
+    fn failed(addr: &str) -> Event {
+        Event::ConnectionFailed {
+            conn: ConnId::new(0, NonZeroU32::MIN),
+            addr: addr.parse().unwrap(),
+            side: Side::Listener,
+            reason: CloseReason::HandshakeTimeout,
+            repeats: 0,
+        }
+    }
+
+    #[test]
+    fn failures_of_one_group_are_counted_together_when_the_application_is_behind() {
+        let mut events = Events::new(4096);
+        for index in 0..1000 {
+            events.push(failed(&alloc::format!("1.2.{}.{}:9", index / 250, index % 250)), true);
+        }
+        assert!(events.charged() <= 4096);
+        let mut told = 0;
+        while let Some(Event::ConnectionFailed { repeats, .. }) = events.pop() {
+            told += 1 + repeats;
+        }
+        assert_eq!((told, events.charged()), (1000, 0));
+    }
+}

@@ -1,0 +1,69 @@
+//! The peerline protocol as a pure state machine: bytes and timer ticks in, actions and events out.
+//!
+//! This crate opens no socket, reads no clock, starts no thread, logs nothing and has no global state.
+//! It is `no_std` with `alloc`. A driver owns the sockets and does what [`Action`]s say; the same
+//! seed and the same inputs give the same bytes, on every platform.
+//!
+//! Most programs use a ready driver: `peerline-mio` or `peerline-smol`. To write your own, look at
+//! [`Node`]: accept sockets and tell it, do its actions, feed it what you read, show it the time.
+//!
+//! ```text
+//!           accepted connected received sent closed handle_timeout
+//!                │        │        │      │     │        │
+//! application ──►│  dial send broadcast disconnect shutdown
+//!                ▼        ▼        ▼      ▼     ▼        ▼
+//!              ┌───────────────────────────────────────────┐
+//!              │                    Node                   │
+//!              └──────┬───────────┬─────────────┬──────────┘
+//!               poll_action   poll_event   poll_timeout   outgoing(conn)
+//! ```
+//!
+//! Features: `std` lets searches use wider instructions; `testing` adds [`testing`], an API for this
+//! project's own tests, without promise of stability. Neither changes what the node does.
+#![no_std]
+#![forbid(unsafe_code)]
+
+extern crate alloc;
+#[cfg(test)]
+extern crate std;
+
+mod action;
+mod backoff;
+mod book;
+mod broadcast;
+mod config;
+mod error;
+mod event;
+mod events;
+mod id;
+mod limits;
+mod links;
+mod message;
+mod node;
+mod overlay;
+mod peers;
+mod queue;
+mod rng;
+mod seen;
+mod session;
+mod stats;
+#[cfg(feature = "testing")]
+pub mod testing;
+mod time;
+mod timers;
+mod wire;
+
+pub use action::Action;
+pub use config::{Config, ConfigBuilder, Listen};
+pub use error::{
+    BodyError, BroadcastError, ByeReason, CloseReason, ConfigError, DialError, JsonError, Refused,
+    SendError, TransportError, Violation,
+};
+pub use event::Event;
+pub use id::{ConnId, Identity, NodeId, ParseIdError, PeerId, Side};
+pub use limits::{Limits, MAX_BROADCAST_LINE, MAX_DEPTH, MAX_FIRST_LINE, MAX_GUEST_NAME, MAX_LINE};
+pub use message::{Delivery, Message, Payload};
+pub use node::{Node, PeerInfo, Receipt};
+pub use queue::Outgoing;
+pub use stats::Stats;
+pub use time::{Instant, Start, UnixTime};

@@ -1,0 +1,190 @@
+//! Every bound of a node in one place: a name, a default, a reason.
+//!
+//! Nothing a peer does makes the node hold more than these add up to;
+//! [`Limits::worst_case_connection`] and [`Limits::worst_case_node`] do the sum. A limit that is
+//! hit costs whoever hit it and is counted in [`Stats`](crate::Stats).
+
+use core::time::Duration;
+
+/// The longest line a node may send before its hello is answered, and the longest hello, in
+/// bytes without the line end: fixed by the protocol.
+pub const MAX_FIRST_LINE: usize = 4 * 1024;
+/// The longest broadcast line, in bytes without the line end: fixed by the protocol, so that a
+/// broadcast which one node takes is taken by all.
+pub const MAX_BROADCAST_LINE: usize = 256 * 1024;
+/// The longest line a node may offer to take: fixed by the protocol.
+pub const MAX_LINE: usize = 16 * 1024 * 1024;
+/// How deep JSON may nest; the line's own object is level 1: fixed by the protocol.
+pub const MAX_DEPTH: usize = 32;
+/// The longest name a guest may give itself, in bytes: fixed by the protocol.
+pub const MAX_GUEST_NAME: usize = 64;
+
+/// The bounds of a node. Start from [`Limits::default`] and change fields;
+/// [`ConfigBuilder::build`](crate::ConfigBuilder::build) checks the result.
+///
+/// ```
+/// use peerline_proto::{Config, Limits};
+///
+/// let mut limits = Limits::default();
+/// limits.send_queue = 64 * 1024;
+/// let config = Config::builder().limits(limits).build()?;
+/// assert_eq!(config.limits().send_queue, 64 * 1024);
+/// # Ok::<(), peerline_proto::ConfigError>(())
+/// ```
+#[derive(Clone, Debug, Eq, PartialEq)]
+#[non_exhaustive]
+pub struct Limits {
+    /// Longest line taken from a peer after its hello, bytes. When longer: the connection ends.
+    /// Default 256 KiB, the least the protocol allows; at most 16 MiB.
+    pub max_line: usize,
+    /// Longest `kind`, bytes; a longer one is the caller's error. Default 128: a kind is a name.
+    pub max_kind: usize,
+
+    /// Bytes waiting for one connection. When full: lower classes give way, then `send` answers
+    /// `Full` and broadcasts skip. Default 1 MiB: 10 ms of a gigabit link.
+    pub send_queue: usize,
+    /// Room beyond `send_queue` for ping, pong, addr and bye, bytes. Default 16 KiB: a full answer to
+    /// getaddr, so that a busy connection still proves it lives.
+    pub control_reserve: usize,
+    /// Bytes waiting for all connections together. When over: the largest queue gives first.
+    /// Default 64 MiB: 64 peers that stall at once.
+    pub queued_total: usize,
+    /// Bytes of undelivered events. When over: whoever sends is not read until the application
+    /// has caught up to half. Default 1 MiB: what one connection may have queued at the other end.
+    pub event_queue: usize,
+
+    /// Connections that have not yet completed a first line. When full: the oldest of the most
+    /// crowded network group that has sent least goes. Default 256: 16 MiB never read, a second of
+    /// joins at a busy bootstrap.
+    pub half_open: usize,
+    /// Peers that dialled us. When full: `bye full`. Default 64 (source: DESIGN of peerline;
+    /// Bitcoin Core has 114).
+    pub max_inbound: usize,
+    /// Connections we open on our own account. Default 8, as Bitcoin Core.
+    pub target_outbound: usize,
+    /// Dials under way at once. Default 8: joins fast without a storm.
+    pub max_dialing: usize,
+    /// Connections of one version 0 peer, each served. Default 4: two dials each way.
+    pub guest_connections: usize,
+    /// Connections of one native peer awaiting the decision which stays. When full: the next is
+    /// refused. Default 4: both dial twice.
+    pub rivals: usize,
+
+    /// From the dial to the connection. Default 10 s: two lost SYNs (1 s + 2 s + 4 s).
+    pub dial_timeout: Duration,
+    /// From the connection to the hello. Default 10 s.
+    pub handshake_timeout: Duration,
+    /// No byte received for this long: a ping goes out. Default 8 s.
+    pub ping_after: Duration,
+    /// Least time a ping may go unanswered before the peer is suspect. Default 3 s.
+    pub suspect_min: Duration,
+    /// Most time a ping may go unanswered before the peer is suspect; between the two it is four
+    /// times the smoothed round trip. Default 5 s.
+    pub suspect_max: Duration,
+    /// No byte received for this long: closed. Default 18 s: two pings and their time to answer.
+    pub dead_after: Duration,
+    /// A queue that is not empty and loses no byte for this long: closed. Default 15 s.
+    pub write_stall: Duration,
+    /// How long a closing connection may take to flush. Default 5 s.
+    pub flush_timeout: Duration,
+    /// How long a closing connection is read to the other's end. Default 1 s.
+    pub linger: Duration,
+    /// A timer that fires this much late means that we slept, not that the peers died: all
+    /// deadlines start anew. Default 1 s.
+    pub late_timer: Duration,
+    /// Of two connections to one node the older stays if it had a byte within this time, or
+    /// answers a ping within it. Default 2 s.
+    pub duplicate_fresh: Duration,
+    /// How long the larger node id waits for the smaller one's decision. Default 5 s.
+    pub duplicate_wait: Duration,
+
+    /// Addresses remembered. When full: one never reached, else the least recently alive, goes.
+    /// Default 4,096.
+    pub book: usize,
+    /// Up to this many known addresses a node connects to all of them. Default 12.
+    pub full_mesh: usize,
+    /// First delay before an address is dialled again; doubles with each failure, ± 50 %. Default
+    /// 2 s.
+    pub backoff_base: Duration,
+    /// Longest delay before an address is dialled again. Default 1 h.
+    pub backoff_max: Duration,
+    /// Longest delay for bootstrap addresses and those that ever answered, while connections are
+    /// few. Default 30 s.
+    pub backoff_urgent: Duration,
+    /// How long an address that reached ourselves is not dialled. Default 1 h.
+    pub own_address: Duration,
+    /// How long after its last sign of life an address is told to others. Default 240 s.
+    pub advertise_within: Duration,
+    /// Addresses in one `addr` line. Default 256.
+    pub addr_answer: usize,
+    /// Addresses a peer may tell us unasked before it must slow down. Default 64.
+    pub addr_burst: u32,
+    /// Time until a peer may tell us one more address unasked. Default 10 s (0.1/s).
+    pub addr_every: Duration,
+    /// Least time between two answered `getaddr` of one connection. Default 10 s.
+    pub getaddr_every: Duration,
+
+    /// Streams of broadcasts followed. When full: the least recently heard goes, and leaves its
+    /// last 64 ids. Default 4,096.
+    pub streams: usize,
+    /// Streams followed per originator. Default 4: three restarts within the memory of the others.
+    pub streams_per_originator: usize,
+    /// Missing ranges per stream. When full: the longest untouched is closed, if old enough.
+    /// Default 32.
+    pub missing_ranges: usize,
+    /// How long a missing range is kept open at least. Default 10 min.
+    pub missing_for: Duration,
+    /// Ids remembered one by one: of closed streams, and of one-to-one messages. Two generations
+    /// of this many each. Default 8,192.
+    pub recent_ids: usize,
+    /// Least time between two changes of our own epoch. Default 60 s.
+    pub new_epoch_every: Duration,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self {
+            max_line: MAX_BROADCAST_LINE,
+            max_kind: 128,
+            send_queue: 1024 * 1024,
+            control_reserve: 16 * 1024,
+            queued_total: 64 * 1024 * 1024,
+            event_queue: 1024 * 1024,
+            half_open: 256,
+            max_inbound: 64,
+            target_outbound: 8,
+            max_dialing: 8,
+            guest_connections: 4,
+            rivals: 4,
+            dial_timeout: Duration::from_secs(10),
+            handshake_timeout: Duration::from_secs(10),
+            ping_after: Duration::from_secs(8),
+            suspect_min: Duration::from_secs(3),
+            suspect_max: Duration::from_secs(5),
+            dead_after: Duration::from_secs(18),
+            write_stall: Duration::from_secs(15),
+            flush_timeout: Duration::from_secs(5),
+            linger: Duration::from_secs(1),
+            late_timer: Duration::from_secs(1),
+            duplicate_fresh: Duration::from_secs(2),
+            duplicate_wait: Duration::from_secs(5),
+            book: 4096,
+            full_mesh: 12,
+            backoff_base: Duration::from_secs(2),
+            backoff_max: Duration::from_secs(3600),
+            backoff_urgent: Duration::from_secs(30),
+            own_address: Duration::from_secs(3600),
+            advertise_within: Duration::from_secs(240),
+            addr_answer: 256,
+            addr_burst: 64,
+            addr_every: Duration::from_secs(10),
+            getaddr_every: Duration::from_secs(10),
+            streams: 4096,
+            streams_per_originator: 4,
+            missing_ranges: 32,
+            missing_for: Duration::from_secs(600),
+            recent_ids: 8192,
+            new_epoch_every: Duration::from_secs(60),
+        }
+    }
+}

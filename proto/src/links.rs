@@ -1,0 +1,526 @@
+//! Every connection: its session, its queue, its deadline. The only place that emits actions.
+//!
+//! Knows nothing of other peers, books or broadcasts: [`node`](crate::node) says what to send and
+//! when to end, and this file makes sure that each connection is opened once, half-closed at most
+//! once, dropped exactly once, and that no queue passes its bound.
+
+use alloc::borrow::Cow;
+use alloc::collections::{BTreeMap, BTreeSet, VecDeque};
+use alloc::vec::Vec;
+use core::net::SocketAddr;
+use core::num::NonZeroU32;
+use core::time::Duration;
+
+use crate::action::Action;
+use crate::error::Violation;
+use crate::id::{ConnId, Side};
+use crate::limits::Limits;
+use crate::message::Frame;
+use crate::queue::{Class, FRAME_COST, Full, Outgoing, Queue};
+use crate::session::keepalive::Waits;
+use crate::session::{Closing, Dialect, Phase};
+use crate::stats::Stats;
+use crate::time::Instant;
+use crate::timers::Timers;
+use crate::wire::framing::Framer;
+
+/// One connection.
+#[derive(Clone, Debug)]
+pub(crate) struct Link {
+    pub(crate) addr: SocketAddr,
+    pub(crate) side: Side,
+    pub(crate) phase: Phase,
+    /// The application waits for room in the queue.
+    pub(crate) blocked: bool,
+    framer: Framer,
+    queue: Queue,
+    /// When the socket last took a byte, or the queue last was empty.
+    progress: Instant,
+}
+
+impl Link {
+    /// Takes the next line off the received bytes. What arrives in a phase that reads nothing is
+    /// discarded.
+    pub(crate) fn next_line<'i>(
+        &mut self,
+        rest: &mut &'i [u8],
+        max_line: usize,
+    ) -> Result<Option<Cow<'i, [u8]>>, Violation> {
+        match &mut self.phase {
+            Phase::Greeting(greeting) => match greeting.detect(rest) {
+                Dialect::Undecided => return Ok(None),
+                Dialect::Native => {}
+                Dialect::Unknown(byte) => return Err(Violation::UnknownDialect { byte }),
+            },
+            Phase::Ready(_) => {}
+            Phase::Closing(closing) if closing.loser => {}
+            Phase::Closing(_) | Phase::Dialing { .. } => {
+                *rest = &[];
+                return Ok(None);
+            }
+        }
+        self.framer.next(rest, self.phase.line_limit(max_line))
+    }
+
+    /// Bytes arrived.
+    pub(crate) fn heard(&mut self, count: usize, now: Instant) {
+        match &mut self.phase {
+            Phase::Greeting(greeting) => greeting.bytes = greeting.bytes.saturating_add(count),
+            Phase::Ready(ready) => ready.alive.heard(now),
+            Phase::Dialing { .. } | Phase::Closing(_) => {}
+        }
+    }
+
+    /// Bytes charged to the queue.
+    pub(crate) fn queued(&self) -> usize {
+        self.queue.charged()
+    }
+
+    /// Control frames that wait behind others.
+    pub(crate) fn waiting_control(&self) -> usize {
+        self.queue.waiting_control()
+    }
+
+    /// Whether nothing was written for too long.
+    pub(crate) fn is_stalled(&self, write_stall: Duration, now: Instant) -> bool {
+        !self.queue.is_empty() && now >= self.progress + write_stall
+    }
+}
+
+/// What came of a write.
+#[derive(Copy, Clone, Debug, Default, Eq, PartialEq)]
+pub(crate) struct Sent {
+    /// The application was told `Full` and there is room again.
+    pub(crate) writable: bool,
+}
+
+/// The connections of a node.
+#[derive(Clone, Debug)]
+pub(crate) struct Links {
+    slots: Vec<Slot>,
+    /// Slots without a connection, the last one used next.
+    free: Vec<u32>,
+    actions: VecDeque<Action>,
+    timers: Timers,
+    /// Bytes charged to all queues: the sum over the links.
+    queued: usize,
+    /// Accepted connections without a first line.
+    half_open: BTreeSet<ConnId>,
+    /// Dials whose hello may still come back to us, by its nonce.
+    nonces: BTreeMap<u64, ConnId>,
+    /// Connections that the driver was told not to read.
+    paused: BTreeSet<ConnId>,
+    send_queue: usize,
+    control_reserve: usize,
+    queued_total: usize,
+    write_stall: Duration,
+    flush_timeout: Duration,
+    linger: Duration,
+    dial_timeout: Duration,
+    handshake_timeout: Duration,
+    waits: Waits,
+}
+
+#[derive(Clone, Debug)]
+struct Slot {
+    generation: NonZeroU32,
+    link: Option<Link>,
+}
+
+impl Links {
+    pub(crate) fn new(limits: &Limits) -> Self {
+        Self {
+            slots: Vec::new(),
+            free: Vec::new(),
+            actions: VecDeque::new(),
+            timers: Timers::default(),
+            queued: 0,
+            half_open: BTreeSet::new(),
+            nonces: BTreeMap::new(),
+            paused: BTreeSet::new(),
+            send_queue: limits.send_queue,
+            control_reserve: limits.control_reserve,
+            queued_total: limits.queued_total,
+            write_stall: limits.write_stall,
+            flush_timeout: limits.flush_timeout,
+            linger: limits.linger,
+            dial_timeout: limits.dial_timeout,
+            handshake_timeout: limits.handshake_timeout,
+            waits: Waits::new(limits),
+        }
+    }
+
+    // ---- which there are ----
+
+    pub(crate) fn is_empty(&self) -> bool {
+        self.slots.len() == self.free.len()
+    }
+
+    pub(crate) fn get(&self, conn: ConnId) -> Option<&Link> {
+        let slot = self.slots.get(conn.slot())?;
+        slot.link.as_ref().filter(|_| slot.generation == conn.generation())
+    }
+
+    pub(crate) fn get_mut(&mut self, conn: ConnId) -> Option<&mut Link> {
+        let slot = self.slots.get_mut(conn.slot())?;
+        slot.link.as_mut().filter(|_| slot.generation == conn.generation())
+    }
+
+    pub(crate) fn iter(&self) -> impl Iterator<Item = (ConnId, &Link)> {
+        (0..).zip(&self.slots).filter_map(|(index, slot)| {
+            slot.link.as_ref().map(|link| (ConnId::new(index, slot.generation), link))
+        })
+    }
+
+    /// Accepted connections without a first line.
+    pub(crate) fn half_open(&self) -> &BTreeSet<ConnId> {
+        &self.half_open
+    }
+
+    /// The dial whose hello carried this nonce.
+    pub(crate) fn dialled_with(&self, nonce: u64) -> Option<ConnId> {
+        self.nonces.get(&nonce).copied()
+    }
+
+    // ---- opening and closing ----
+
+    /// A new connection: dialled if its phase is [`Phase::Dialing`], else accepted.
+    pub(crate) fn open(&mut self, addr: SocketAddr, phase: Phase, now: Instant) -> ConnId {
+        let side = match &phase {
+            Phase::Dialing { .. } => Side::Dialer,
+            Phase::Greeting(_) | Phase::Ready(_) | Phase::Closing(_) => Side::Listener,
+        };
+        let nonce = match &phase {
+            Phase::Dialing { nonce, .. } => Some(*nonce),
+            Phase::Greeting(_) | Phase::Ready(_) | Phase::Closing(_) => None,
+        };
+        let link = Link {
+            addr,
+            side,
+            phase,
+            blocked: false,
+            framer: Framer::default(),
+            queue: Queue::default(),
+            progress: now,
+        };
+        let conn = self.place(link);
+        if let Some(nonce) = nonce {
+            self.nonces.insert(nonce, conn);
+            self.actions.push_back(Action::Connect { conn, addr });
+        } else {
+            self.half_open.insert(conn);
+        }
+        self.reschedule(conn, now);
+        conn
+    }
+
+    fn place(&mut self, link: Link) -> ConnId {
+        if let Some(index) = self.free.pop() {
+            if let Some(slot) = self.slots.get_mut(index as usize) {
+                slot.link = Some(link);
+                return ConnId::new(index, slot.generation);
+            }
+        }
+        let index = u32::try_from(self.slots.len()).unwrap_or(u32::MAX);
+        self.slots.push(Slot { generation: NonZeroU32::MIN, link: Some(link) });
+        ConnId::new(index, NonZeroU32::MIN)
+    }
+
+    /// The first line is there: the connection no longer counts as half open.
+    pub(crate) fn greeted(&mut self, conn: ConnId) {
+        self.half_open.remove(&conn);
+        self.nonces.retain(|_, dial| *dial != conn);
+    }
+
+    /// Lets go of a connection now. Returns how many of its frames are lost.
+    pub(crate) fn drop_now(&mut self, conn: ConnId) -> u64 {
+        let Some(link) = self.take(conn) else { return 0 };
+        self.queued = self.queued.saturating_sub(link.queue.charged());
+        self.greeted(conn);
+        self.paused.remove(&conn);
+        self.actions.push_back(Action::Drop { conn });
+        link.queue.frames()
+    }
+
+    /// Empties the slot. One whose generations are used up is never used again.
+    fn take(&mut self, conn: ConnId) -> Option<Link> {
+        let index = u32::try_from(conn.slot()).ok()?;
+        let slot = self.slots.get_mut(conn.slot())?;
+        let link = slot.link.take_if(|_| slot.generation == conn.generation())?;
+        self.timers.clear(index);
+        if let Some(next) = slot.generation.checked_add(1) {
+            slot.generation = next;
+            self.free.push(index);
+        }
+        Some(link)
+    }
+
+    /// Ends a connection in order: what is queued goes out, then `bye`, then our half is shut and the
+    /// other's end awaited, all of it not after `latest`.
+    pub(crate) fn close(
+        &mut self,
+        conn: ConnId,
+        bye: Option<Frame>,
+        loser: bool,
+        latest: Instant,
+        now: Instant,
+    ) {
+        if let Some(bye) = bye {
+            // The lowest class, so that nothing queued before it comes after it.
+            let _without_bye_if_full = self.push(conn, bye, Class::Forwarded, self.control_limit());
+        }
+        self.resume(conn, now);
+        self.greeted(conn);
+        let until = (now + self.flush_timeout).min(latest);
+        let Some(link) = self.get_mut(conn) else { return };
+        link.phase = Phase::Closing(Closing { until, finished: false, ended: false, loser });
+        self.finish_if_flushed(conn, now);
+        self.reschedule(conn, now);
+    }
+
+    /// The other side ended its half of a closing connection. Returns how many frames are lost.
+    pub(crate) fn ended(&mut self, conn: ConnId) -> u64 {
+        let Some(link) = self.get_mut(conn) else { return 0 };
+        let Phase::Closing(closing) = &mut link.phase else { return 0 };
+        closing.ended = true;
+        if closing.finished { self.drop_now(conn) } else { 0 }
+    }
+
+    fn finish_if_flushed(&mut self, conn: ConnId, now: Instant) {
+        let linger = self.linger;
+        let Some(link) = self.get_mut(conn) else { return };
+        let flushed = link.queue.is_empty();
+        let Phase::Closing(closing) = &mut link.phase else { return };
+        if !flushed || closing.finished {
+            return;
+        }
+        closing.finished = true;
+        closing.until = closing.until.min(now + linger);
+        let ended = closing.ended;
+        self.actions.push_back(Action::Finish { conn });
+        if ended {
+            self.drop_now(conn);
+        }
+        self.reschedule(conn, now);
+    }
+
+    // ---- sending ----
+
+    /// Queues a frame on a connection.
+    ///
+    /// # Errors
+    /// [`Full`] when its queue is, or all queues together are, and nothing of lower class can give
+    /// way. A connection that is gone or closing takes nothing and says nothing.
+    pub(crate) fn enqueue(
+        &mut self,
+        conn: ConnId,
+        frame: Frame,
+        class: Class,
+        stats: &mut Stats,
+        now: Instant,
+    ) -> Result<(), Full> {
+        let Some(link) = self.get_mut(conn) else { return Ok(()) };
+        if matches!(link.phase, Phase::Closing(_) | Phase::Dialing { .. }) {
+            return Ok(());
+        }
+        if link.queue.is_empty() {
+            link.progress = now;
+        }
+        let cost = frame.len().saturating_add(FRAME_COST);
+        stats.skipped += u64::from(self.relieve(cost));
+        let control = class == Class::Control;
+        if !control && self.queued.saturating_add(cost) > self.queued_total {
+            return Err(Full { queued: self.queued, limit: self.queued_total });
+        }
+        let limit = if control { self.control_limit() } else { self.send_queue };
+        stats.skipped += u64::from(self.push(conn, frame, class, limit)?);
+        stats.lines_out += 1;
+        self.timers_at_most(conn, now + self.write_stall);
+        Ok(())
+    }
+
+    fn control_limit(&self) -> usize {
+        self.send_queue.saturating_add(self.control_reserve)
+    }
+
+    /// Pushes a frame, keeps the total, and asks for a write if none was under way. Returns how many
+    /// frames of lower class gave way.
+    fn push(
+        &mut self,
+        conn: ConnId,
+        frame: Frame,
+        class: Class,
+        limit: usize,
+    ) -> Result<u32, Full> {
+        let Some(link) = self.get_mut(conn) else { return Ok(0) };
+        let (was_empty, before) = (link.queue.is_empty(), link.queue.charged());
+        let dropped = link.queue.push(frame, class, limit)?;
+        let after = link.queue.charged();
+        self.queued = self.queued.saturating_sub(before).saturating_add(after);
+        if was_empty {
+            self.actions.push_back(Action::Send { conn });
+        }
+        Ok(dropped)
+    }
+
+    /// Makes room for `cost` bytes below the total: the queue that could give most gives, until there
+    /// is room for a sixteenth more, so that not every frame in a flood looks for the largest queue
+    /// again. Returns how many frames gave way.
+    fn relieve(&mut self, cost: usize) -> u32 {
+        let mut dropped = 0_u32;
+        if self.queued.saturating_add(cost) <= self.queued_total {
+            return 0;
+        }
+        let goal = self.queued_total.saturating_sub(self.queued_total / 16).saturating_sub(cost);
+        while self.queued > goal {
+            let links = self.slots.iter_mut().filter_map(|slot| slot.link.as_mut());
+            let Some(largest) = links.max_by_key(|link| link.queue.droppable()) else { break };
+            let before = largest.queue.charged();
+            let allowed = before.saturating_sub(self.queued.saturating_sub(goal));
+            let gave = largest.queue.make_room(allowed);
+            self.queued =
+                self.queued.saturating_sub(before.saturating_sub(largest.queue.charged()));
+            dropped = dropped.saturating_add(gave);
+            if gave == 0 {
+                break;
+            }
+        }
+        dropped
+    }
+
+    /// The socket took `count` bytes.
+    pub(crate) fn sent(
+        &mut self,
+        conn: ConnId,
+        count: usize,
+        stats: &mut Stats,
+        now: Instant,
+    ) -> Sent {
+        let send_queue = self.send_queue;
+        let Some(link) = self.get_mut(conn) else { return Sent::default() };
+        let before = link.queue.charged();
+        let count = link.queue.sent(count);
+        if count > 0 {
+            link.progress = now;
+        }
+        let after = link.queue.charged();
+        let writable = link.blocked && after <= send_queue / 2;
+        link.blocked = link.blocked && !writable;
+        self.queued = self.queued.saturating_sub(before.saturating_sub(after));
+        stats.bytes_out += count as u64;
+        self.finish_if_flushed(conn, now);
+        Sent { writable }
+    }
+
+    pub(crate) fn outgoing(&self, conn: ConnId) -> Outgoing<'_> {
+        self.get(conn).map_or(Outgoing::NOTHING, |link| link.queue.outgoing())
+    }
+
+    /// Bytes charged to all queues, and bytes of unfinished lines.
+    pub(crate) fn buffered(&self) -> usize {
+        let pending: usize = self.iter().map(|(_, link)| link.framer.pending()).sum();
+        self.queued.saturating_add(pending)
+    }
+
+    // ---- reading ----
+
+    /// Tells the driver not to read a connection.
+    pub(crate) fn pause(&mut self, conn: ConnId, now: Instant) {
+        let Some(link) = self.get_mut(conn) else { return };
+        let Phase::Ready(ready) = &mut link.phase else { return };
+        ready.alive.freeze(now);
+        if self.paused.insert(conn) {
+            self.actions.push_back(Action::PauseReading { conn });
+        }
+        self.reschedule(conn, now);
+    }
+
+    /// Tells the driver to read all connections again.
+    pub(crate) fn resume_all(&mut self, now: Instant) {
+        while let Some(conn) = self.paused.first().copied() {
+            self.resume(conn, now);
+        }
+    }
+
+    fn resume(&mut self, conn: ConnId, now: Instant) {
+        if !self.paused.remove(&conn) {
+            return;
+        }
+        self.actions.push_back(Action::ResumeReading { conn });
+        if let Some(Link { phase: Phase::Ready(ready), .. }) = self.get_mut(conn) {
+            ready.alive.thaw(now);
+        }
+        self.reschedule(conn, now);
+    }
+
+    pub(crate) fn is_paused(&self, conn: ConnId) -> bool {
+        self.paused.contains(&conn)
+    }
+
+    // ---- outputs and time ----
+
+    pub(crate) fn poll_action(&mut self) -> Option<Action> {
+        self.actions.pop_front()
+    }
+
+    pub(crate) fn next_deadline(&self) -> Option<Instant> {
+        self.timers.next()
+    }
+
+    /// Takes out the first connection whose deadline is not after `now`. It may be early: ask the
+    /// connection, then [`reschedule`](Self::reschedule) it.
+    pub(crate) fn due(&mut self, now: Instant) -> Option<ConnId> {
+        let index = self.timers.due(now)?;
+        let slot = self.slots.get(index as usize)?;
+        Some(ConnId::new(index, slot.generation))
+    }
+
+    /// Sets the connection's deadline to what it is now.
+    pub(crate) fn reschedule(&mut self, conn: ConnId, now: Instant) {
+        let Some(link) = self.get(conn) else { return };
+        let mut at = match &link.phase {
+            Phase::Dialing { until, .. } => *until,
+            Phase::Greeting(greeting) => greeting.until,
+            Phase::Ready(ready) => ready.alive.next_deadline(&self.waits),
+            Phase::Closing(closing) => closing.until,
+        };
+        if !link.queue.is_empty() {
+            at = at.min(link.progress + self.write_stall);
+        }
+        // Never now or earlier: whatever was due was done, so this only guards against spinning.
+        self.timers_at_most(conn, at.max(now + Duration::from_millis(1)));
+    }
+
+    fn timers_at_most(&mut self, conn: ConnId, at: Instant) {
+        if let Ok(index) = u32::try_from(conn.slot()) {
+            self.timers.at_most(index, at);
+        }
+    }
+
+    /// All deadlines start anew: we slept, and the peers are not to blame.
+    pub(crate) fn start_anew(&mut self, now: Instant) {
+        let conns: Vec<ConnId> = self.iter().map(|(conn, _)| conn).collect();
+        let (dial, greet) = (now + self.dial_timeout, now + self.handshake_timeout);
+        let (flush, linger) = (now + self.flush_timeout, now + self.linger);
+        for conn in conns {
+            let Some(link) = self.get_mut(conn) else { continue };
+            link.progress = now;
+            match &mut link.phase {
+                Phase::Dialing { until, .. } => *until = dial,
+                Phase::Greeting(greeting) => greeting.until = greet,
+                Phase::Ready(ready) => ready.alive.start_anew(now),
+                Phase::Closing(closing) if closing.finished => closing.until = linger,
+                Phase::Closing(closing) => closing.until = flush,
+            }
+            self.reschedule(conn, now);
+        }
+    }
+
+    pub(crate) fn waits(&self) -> Waits {
+        self.waits
+    }
+
+    pub(crate) fn write_stall(&self) -> Duration {
+        self.write_stall
+    }
+}

@@ -1,0 +1,185 @@
+//! What the application sends and gets: [`Payload`], [`Message`], and the shared [`Frame`].
+
+use alloc::boxed::Box;
+use alloc::string::String;
+use alloc::sync::Arc;
+use core::fmt;
+use core::ops::Range;
+
+use serde::{Deserialize, Serialize};
+
+use crate::error::BodyError;
+use crate::id::{ConnId, NodeId};
+use crate::limits::MAX_DEPTH;
+use crate::time::UnixTime;
+use crate::wire::json;
+
+/// One encoded line with its line end. A clone shares the text.
+#[derive(Clone, Eq, PartialEq)]
+pub(crate) struct Frame(Arc<str>);
+
+impl Frame {
+    /// A frame of this text, which must be a whole line.
+    pub(crate) fn new(line: &str) -> Self {
+        debug_assert!(line.ends_with('\n') && line.matches('\n').count() == 1);
+        Self(Arc::from(line))
+    }
+
+    pub(crate) fn len(&self) -> usize {
+        self.0.len()
+    }
+
+    pub(crate) fn as_bytes(&self) -> &[u8] {
+        self.0.as_bytes()
+    }
+
+    /// A part of the text; empty if the range is not one of it.
+    pub(crate) fn slice(&self, range: &Range<usize>) -> &str {
+        self.0.get(range.clone()).unwrap_or_default()
+    }
+}
+
+impl fmt::Debug for Frame {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Frame({} bytes)", self.len())
+    }
+}
+
+/// A message's body: JSON text, checked once, on the caller's thread, before it meets the node.
+///
+/// ```
+/// use peerline_proto::Payload;
+///
+/// let body = Payload::encode(&("hello", 3))?;
+/// assert_eq!(body.as_str(), r#"["hello",3]"#);
+/// assert!(Payload::from_json("{").is_err());
+/// # Ok::<(), peerline_proto::BodyError>(())
+/// ```
+#[derive(Clone, Eq, PartialEq)]
+pub struct Payload(Box<str>);
+
+impl Payload {
+    /// The JSON of a value.
+    ///
+    /// # Errors
+    /// [`BodyError::Json`] if serde_json cannot convert it, [`BodyError::Malformed`] if it nests
+    /// more than 31 levels deep.
+    pub fn encode<T: Serialize + ?Sized>(value: &T) -> Result<Self, BodyError> {
+        Self::from_json(serde_json::to_string(value)?)
+    }
+
+    /// A text that is JSON already. Line ends between its tokens become blanks.
+    ///
+    /// # Errors
+    /// [`BodyError::Malformed`] if it is not JSON or nests more than 31 levels deep.
+    pub fn from_json(text: impl Into<String>) -> Result<Self, BodyError> {
+        let mut text = text.into();
+        json::check(&text, MAX_DEPTH - 1)
+            .map_err(|fault| BodyError::Malformed { at: fault.at, what: fault.what })?;
+        if text.contains(['\n', '\r']) {
+            text = text.replace(['\n', '\r'], " ");
+        }
+        Ok(Self(text.into_boxed_str()))
+    }
+
+    /// The JSON text.
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+impl fmt::Debug for Payload {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Payload({} bytes)", self.0.len())
+    }
+}
+
+/// How a message came.
+#[derive(Copy, Clone, Debug, Eq, PartialEq)]
+#[non_exhaustive]
+pub enum Delivery {
+    /// To every node.
+    Broadcast,
+    /// To us alone.
+    Direct,
+}
+
+/// A message received. It shares the line it came in; a clone costs a reference.
+#[derive(Clone)]
+pub struct Message {
+    pub(crate) frame: Frame,
+    pub(crate) from: NodeId,
+    pub(crate) conn: ConnId,
+    pub(crate) delivery: Delivery,
+    pub(crate) time: UnixTime,
+    pub(crate) kind: Kind,
+    pub(crate) body: Range<usize>,
+}
+
+/// A kind: a part of the frame, or its own text where the line has it escaped.
+#[derive(Clone, Debug)]
+pub(crate) enum Kind {
+    Plain(Range<usize>),
+    Unescaped(Arc<str>),
+}
+
+impl Message {
+    /// Who published it.
+    pub fn from(&self) -> NodeId {
+        self.from
+    }
+
+    /// The connection it came by.
+    pub fn conn(&self) -> ConnId {
+        self.conn
+    }
+
+    /// Whether it was for everyone or for us.
+    pub fn delivery(&self) -> Delivery {
+        self.delivery
+    }
+
+    /// When it was published, by the publisher's clock.
+    pub fn time(&self) -> UnixTime {
+        self.time
+    }
+
+    /// Its kind. A peer chose it: escape it before it reaches a terminal.
+    pub fn kind(&self) -> &str {
+        match &self.kind {
+            Kind::Plain(range) => self.frame.slice(range),
+            Kind::Unescaped(text) => text,
+        }
+    }
+
+    /// Its body, as the JSON text that was sent.
+    pub fn body(&self) -> &str {
+        self.frame.slice(&self.body)
+    }
+
+    /// Its body as a value, which may borrow from the message.
+    ///
+    /// # Errors
+    /// [`BodyError::Json`] if the body is not such a value.
+    pub fn parse<'a, T: Deserialize<'a>>(&'a self) -> Result<T, BodyError> {
+        Ok(serde_json::from_str(self.body())?)
+    }
+
+    /// Bytes it holds on to.
+    pub(crate) fn size(&self) -> usize {
+        self.frame.len()
+    }
+}
+
+impl fmt::Debug for Message {
+    /// Sizes, not contents.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Message")
+            .field("from", &self.from)
+            .field("conn", &self.conn)
+            .field("delivery", &self.delivery)
+            .field("kind", &self.kind())
+            .field("body_len", &self.body.len())
+            .finish_non_exhaustive()
+    }
+}

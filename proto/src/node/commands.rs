@@ -1,0 +1,317 @@
+//! The application's verbs.
+
+use alloc::format;
+use core::net::SocketAddr;
+use core::time::Duration;
+
+use crate::book::group::{canonical, is_dialable};
+use crate::config::Listen;
+use crate::error::{BroadcastError, ByeReason, CloseReason, DialError, SendError};
+use crate::id::{ConnId, PeerId, Side};
+use crate::limits::MAX_BROADCAST_LINE;
+use crate::message::{Frame, Payload};
+use crate::node::Node;
+use crate::node::part::Parting;
+use crate::queue::{Class, FRAME_COST};
+use crate::session::Phase;
+use crate::time::Instant;
+use crate::wire::encode::{self, HelloOut};
+
+/// Whom a broadcast reached on its first step.
+#[derive(Copy, Clone, Debug, Default, Eq, PartialEq)]
+#[must_use]
+#[non_exhaustive]
+pub struct Receipt {
+    /// Neighbours whose queue took it.
+    pub queued: usize,
+    /// Neighbours whose queue was full; each gets an [`Event::Writable`](crate::Event::Writable)
+    /// later.
+    pub skipped: usize,
+}
+
+impl Node {
+    /// Opens a connection, whatever the book thinks of the address, and remembers the address.
+    ///
+    /// The end of it is a [`PeerUp`](crate::Event::PeerUp) or a
+    /// [`ConnectionFailed`](crate::Event::ConnectionFailed) with this id.
+    ///
+    /// ```
+    /// # use peerline_proto::{Action, Config, Identity, Instant, Node, NodeId, Start};
+    /// # let id = Identity::new(NodeId::from_random_bytes([1; 16]));
+    /// # let mut node = Node::new(Config::default(), id, [7; 32], Start::default());
+    /// let addr = "192.0.2.1:5999".parse()?;
+    /// let conn = node.dial(addr, Instant::ZERO)?;
+    /// assert_eq!(node.poll_action(), Some(Action::Connect { conn, addr }));
+    /// # Ok::<(), Box<dyn core::error::Error>>(())
+    /// ```
+    ///
+    /// # Errors
+    /// See [`DialError`]; nothing was changed.
+    pub fn dial(&mut self, addr: SocketAddr, now: Instant) -> Result<ConnId, DialError> {
+        self.advance(now);
+        let addr = canonical(addr);
+        if self.stopping.is_some() {
+            return Err(DialError::Stopping);
+        }
+        if !is_dialable(addr) {
+            return Err(DialError::Unusable(addr));
+        }
+        if self.is_listening(addr) || self.book.is_own(addr, self.now) {
+            return Err(DialError::Own(addr));
+        }
+        if self.events.is_over() {
+            let (queued, limit) = (self.events.charged(), self.events.limit());
+            return Err(DialError::Busy { queued, limit });
+        }
+        if let Some(conn) = self.dialing(addr) {
+            return Err(DialError::Dialing { conn });
+        }
+        // Without room in the book it is dialled all the same, only not remembered.
+        self.book.learn(addr, None, self.now, &mut self.rng);
+        Ok(self.open_dial(addr))
+    }
+
+    /// Adds an address that is dialled whenever connections are few, for ever.
+    ///
+    /// ```
+    /// # use peerline_proto::{Action, Config, Identity, Instant, Node, NodeId, Start};
+    /// # let id = Identity::new(NodeId::from_random_bytes([1; 16]));
+    /// # let mut node = Node::new(Config::default(), id, [7; 32], Start::default());
+    /// node.add_bootstrap("192.0.2.1:5999".parse()?, Instant::ZERO);
+    /// node.handle_timeout(Instant::ZERO);
+    /// assert!(matches!(node.poll_action(), Some(Action::Connect { .. })));
+    /// # Ok::<(), core::net::AddrParseError>(())
+    /// ```
+    pub fn add_bootstrap(&mut self, addr: SocketAddr, now: Instant) {
+        self.advance(now);
+        if !self.is_listening(addr) && self.book.add_bootstrap(addr, self.now, &mut self.rng) {
+            self.plan_soon();
+        }
+    }
+
+    /// Sends a message to one connected peer, at most once.
+    ///
+    /// ```
+    /// # use peerline_proto::*;
+    /// # let id = Identity::new(NodeId::from_random_bytes([1; 16]));
+    /// # let mut node = Node::new(Config::default(), id, [7; 32], Start::default());
+    /// let stranger = PeerId::Node(NodeId::from_random_bytes([2; 16]));
+    /// let body = Payload::encode("hello")?;
+    /// let sent = node.send(&stranger, "NOTE", &body, Instant::ZERO);
+    /// assert_eq!(sent, Err(SendError::NotConnected));
+    /// # Ok::<(), BodyError>(())
+    /// ```
+    ///
+    /// # Errors
+    /// See [`SendError`]; nothing was sent.
+    pub fn send(
+        &mut self,
+        to: &PeerId,
+        kind: &str,
+        body: &Payload,
+        now: Instant,
+    ) -> Result<(), SendError> {
+        self.advance(now);
+        if self.stopping.is_some() {
+            return Err(SendError::Stopping);
+        }
+        let max_kind = self.config.limits().max_kind;
+        if kind.len() > max_kind {
+            return Err(SendError::KindTooLong { len: kind.len(), limit: max_kind });
+        }
+        let PeerId::Node(node) = to else {
+            return Err(self
+                .peers
+                .conn(to)
+                .map_or(SendError::NotConnected, |_| SendError::Unsupported));
+        };
+        let conn = self.peers.conn(to).ok_or(SendError::NotConnected)?;
+        let theirs =
+            self.ready_mut(conn).map(|ready| ready.max_line).ok_or(SendError::NotConnected)?;
+        let id = format!("{:08x}.{}", self.direct_epoch, self.direct_count.saturating_add(1));
+        let line = encode::message(&id, (self.id, *node), self.unix(), kind, body);
+        let (len, limit) = (line.len().saturating_sub(1), theirs.min(self.longest_queued()));
+        if len > limit {
+            return Err(SendError::TooLarge { len, limit });
+        }
+        self.direct_count = self.direct_count.saturating_add(1);
+        let frame = Frame::new(&line);
+        let queued = self.links.enqueue(conn, frame, Class::Direct, &mut self.stats, self.now);
+        queued.map_err(|full| {
+            self.block(conn);
+            SendError::Full { queued: full.queued, limit: full.limit }
+        })
+    }
+
+    /// Publishes a message to every node of the network.
+    ///
+    /// ```
+    /// # use peerline_proto::*;
+    /// # let id = Identity::new(NodeId::from_random_bytes([1; 16]));
+    /// # let mut node = Node::new(Config::default(), id, [7; 32], Start::default());
+    /// let receipt = node.broadcast("NEWS", &Payload::encode("hello")?, Instant::ZERO)?;
+    /// assert_eq!(receipt.queued, 0, "nobody is connected yet, which is no error");
+    /// # Ok::<(), Box<dyn core::error::Error>>(())
+    /// ```
+    ///
+    /// # Errors
+    /// See [`BroadcastError`]; nothing was published.
+    pub fn broadcast(
+        &mut self,
+        kind: &str,
+        body: &Payload,
+        now: Instant,
+    ) -> Result<Receipt, BroadcastError> {
+        self.advance(now);
+        if self.stopping.is_some() {
+            return Err(BroadcastError::Stopping);
+        }
+        let max_kind = self.config.limits().max_kind;
+        if kind.len() > max_kind {
+            return Err(BroadcastError::KindTooLong { len: kind.len(), limit: max_kind });
+        }
+        let number = self.broadcasts.next();
+        let line = encode::broadcast(self.id, number, self.unix(), kind, body);
+        let (len, limit) =
+            (line.len().saturating_sub(1), MAX_BROADCAST_LINE.min(self.longest_queued()));
+        if len > limit {
+            return Err(BroadcastError::TooLarge { len, limit });
+        }
+        self.broadcasts.published(number);
+        Ok(self.flood(&Frame::new(&line), Class::Own, None))
+    }
+
+    /// Parts from a peer: says bye, sends what is queued, closes. The node does not dial its address
+    /// on its own account for the longest back-off. False if no such peer is connected.
+    ///
+    /// ```
+    /// # use peerline_proto::*;
+    /// # let id = Identity::new(NodeId::from_random_bytes([1; 16]));
+    /// # let mut node = Node::new(Config::default(), id, [7; 32], Start::default());
+    /// let stranger = PeerId::Node(NodeId::from_random_bytes([2; 16]));
+    /// assert!(!node.disconnect(&stranger, Instant::ZERO));
+    /// ```
+    pub fn disconnect(&mut self, peer: &PeerId, now: Instant) -> bool {
+        self.advance(now);
+        let listens: alloc::vec::Vec<SocketAddr> = self
+            .peers
+            .conns(peer)
+            .iter()
+            .filter_map(|conn| match &self.links.get(*conn)?.phase {
+                Phase::Ready(ready) => ready.listens,
+                Phase::Dialing { .. } | Phase::Greeting(_) | Phase::Closing(_) => None,
+            })
+            .collect();
+        let was_up = self.end_peer(peer, &CloseReason::Local, ByeReason::Disconnect);
+        for addr in listens {
+            self.book.hold(addr, self.config.limits().backoff_max, self.now);
+        }
+        was_up
+    }
+
+    /// Stops: says bye to all, sends what is queued, and has closed everything `within` this time.
+    /// Takes no connections and no messages from now on. A second call can only shorten the time.
+    ///
+    /// ```
+    /// # use peerline_proto::*;
+    /// # use core::time::Duration;
+    /// # let id = Identity::new(NodeId::from_random_bytes([1; 16]));
+    /// # let mut node = Node::new(Config::default(), id, [7; 32], Start::default());
+    /// node.shutdown(Duration::from_secs(1), Instant::ZERO);
+    /// assert!(node.is_stopped(), "there was nobody to say bye to");
+    /// ```
+    pub fn shutdown(&mut self, within: Duration, now: Instant) {
+        self.advance(now);
+        let until = self.now + within;
+        self.stopping = Some(self.stopping.map_or(until, |earlier| earlier.min(until)));
+        self.plan_at = None;
+        let conns: alloc::vec::Vec<ConnId> = self.links.iter().map(|(conn, _)| conn).collect();
+        for conn in conns {
+            let ready = self.ready_mut(conn).is_some();
+            let parting = if ready { Parting::Bye(ByeReason::Shutdown) } else { Parting::Drop };
+            self.end(conn, CloseReason::Local, parting);
+        }
+        self.plan_at = None;
+    }
+
+    /// Counts a message for which the application has no handler; for runtimes.
+    pub fn count_unknown_kind(&mut self) {
+        self.stats.unknown_kinds += 1;
+    }
+
+    /// Counts a handler that panicked; for runtimes.
+    pub fn count_handler_panic(&mut self) {
+        self.stats.handler_panics += 1;
+    }
+
+    // ---- what the verbs share ----
+
+    pub(super) fn open_dial(&mut self, addr: SocketAddr) -> ConnId {
+        let until = self.now + self.config.limits().dial_timeout;
+        let phase = Phase::Dialing { until, nonce: self.rng.json_integer() };
+        self.stats.connections_opened += 1;
+        self.links.open(addr, phase, self.now)
+    }
+
+    /// The dial to this address that is under way.
+    fn dialing(&self, addr: SocketAddr) -> Option<ConnId> {
+        let mut dials = self.links.iter().filter(|(_, link)| {
+            let under_way = match &link.phase {
+                Phase::Dialing { .. } | Phase::Greeting(_) => true,
+                Phase::Ready(_) | Phase::Closing(_) => false,
+            };
+            under_way && link.side == Side::Dialer && link.addr == addr
+        });
+        dials.next().map(|(conn, _)| conn)
+    }
+
+    /// Queues a frame on the connection of every native peer but `except`.
+    pub(super) fn flood(&mut self, frame: &Frame, class: Class, except: Option<ConnId>) -> Receipt {
+        let mut receivers = core::mem::take(&mut self.receivers);
+        let nodes = self.peers.iter().filter(|(peer, _)| peer.node().is_some());
+        receivers.extend(nodes.filter_map(|(_, conn)| conn).filter(|conn| Some(*conn) != except));
+        let mut receipt = Receipt::default();
+        for conn in receivers.drain(..) {
+            let queued = self.links.enqueue(conn, frame.clone(), class, &mut self.stats, self.now);
+            if queued.is_ok() {
+                receipt.queued += 1;
+                continue;
+            }
+            receipt.skipped += 1;
+            self.stats.skipped += 1;
+            if class == Class::Own {
+                self.block(conn);
+            }
+        }
+        self.receivers = receivers;
+        receipt
+    }
+
+    /// The application is owed a `Writable` for this connection.
+    fn block(&mut self, conn: ConnId) {
+        if let Some(link) = self.links.get_mut(conn) {
+            link.blocked = true;
+        }
+    }
+
+    /// The longest line that a queue can take.
+    fn longest_queued(&self) -> usize {
+        self.config.limits().send_queue.saturating_sub(FRAME_COST + 1)
+    }
+
+    /// Our hello to somebody seen at `addr`.
+    pub(super) fn hello(&self, addr: SocketAddr, nonce: Option<u64>) -> Frame {
+        let port = self.listening.first().map(|addr| Listen::Port(addr.port()));
+        encode::hello(
+            self.id,
+            &HelloOut {
+                network: self.config.network(),
+                agent: self.config.agent(),
+                nonce,
+                listen: self.config.advertise().or(port),
+                you: addr,
+                max: self.config.limits().max_line,
+            },
+        )
+    }
+}

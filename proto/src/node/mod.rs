@@ -1,0 +1,318 @@
+//! The node: every part together. Inputs come in, actions and events go out, nothing else happens.
+//!
+//! This file holds the whole machine on a few screens: the struct, the inputs, the outputs. What a
+//! message does is in [`on`], what the application may ask in [`commands`] and [`queries`], what time
+//! does in [`tend`], how connections end in [`part`].
+
+mod commands;
+mod on;
+mod part;
+mod queries;
+mod tend;
+
+use alloc::borrow::Cow;
+use alloc::vec::Vec;
+use core::net::SocketAddr;
+
+use crate::action::Action;
+use crate::book::Book;
+use crate::book::group::canonical;
+use crate::broadcast::Broadcasts;
+use crate::config::Config;
+use crate::error::{CloseReason, Refused, TransportError, Violation};
+use crate::event::Event;
+use crate::events::Events;
+use crate::id::{ConnId, Identity, NodeId};
+use crate::links::Links;
+use crate::message::Frame;
+use crate::peers::{self, Peers};
+use crate::queue::{Class, Outgoing};
+use crate::rng::Rng;
+use crate::seen::Recent;
+use crate::session::{Greeting, Phase, Reception, reception};
+use crate::stats::Stats;
+use crate::time::{Instant, Start, UnixTime};
+use crate::wire::native;
+
+pub use commands::Receipt;
+pub use queries::PeerInfo;
+
+use part::Parting;
+
+/// A peer-to-peer node as a state machine.
+///
+/// **Inputs** (`accepted`, `connected`, `received`, `sent`, `closed`, `handle_timeout`, `listening`,
+/// `wall_clock`) tell what the transport and the clock did. **Commands** (`dial`, `send`, `broadcast`,
+/// …) tell what the application wants. **Outputs** (`poll_action`, `poll_event`, `poll_timeout`,
+/// `outgoing`) tell what is to be done. All are total: no bytes, times or stale ids make them panic.
+///
+/// There is no contract of use. Inputs may be batched before outputs are drained, outputs drained
+/// in any order; draining late only delays. Ids of connections that are gone are ignored. Time that
+/// runs backwards stands still.
+///
+/// ```
+/// use peerline_proto::{Action, Config, Identity, Instant, Node, NodeId, Start, UnixTime};
+///
+/// let id = NodeId::from_random_bytes([1; 16]);
+/// let start = Start::new(Instant::ZERO, UnixTime::from_millis(0));
+/// let mut node = Node::new(Config::default(), Identity::new(id), [7; 32], start);
+///
+/// // A program would accept a socket; here the driver is this test.
+/// let conn = node.accepted("192.0.2.1:40000".parse()?, Instant::ZERO)?;
+/// node.received(conn, b"GET / HTTP/1.1\r\n", Instant::ZERO);
+/// assert_eq!(node.poll_action(), Some(Action::Drop { conn }));
+/// assert!(matches!(node.poll_event(), Some(peerline_proto::Event::ConnectionFailed { .. })));
+/// # Ok::<(), Box<dyn core::error::Error>>(())
+/// ```
+#[derive(Debug)]
+#[cfg_attr(feature = "testing", derive(Clone))]
+pub struct Node {
+    config: Config,
+    id: NodeId,
+    rng: Rng,
+    start: Start,
+    /// The latest time of any input.
+    now: Instant,
+    links: Links,
+    peers: Peers,
+    book: Book,
+    broadcasts: Broadcasts,
+    /// One-to-one messages delivered, so that a repeated one is not delivered again.
+    direct_seen: Recent<(NodeId, Cow<'static, str>)>,
+    /// Counts our one-to-one messages; with the first epoch it names them over restarts too.
+    direct_count: u64,
+    direct_epoch: u32,
+    events: Events,
+    stats: Stats,
+    listening: Vec<SocketAddr>,
+    /// When to think about dialling again; `None` until something changes.
+    plan_at: Option<Instant>,
+    /// When everything must be gone, once the node shuts down.
+    stopping: Option<Instant>,
+    /// Reused for the receivers of a broadcast; empty in between.
+    receivers: Vec<ConnId>,
+}
+
+impl Node {
+    /// A node that knows nobody yet.
+    ///
+    /// `seed` is all its randomness: use 32 random bytes, or fixed ones for a run that can be
+    /// repeated to the byte.
+    pub fn new(config: Config, identity: Identity, seed: [u8; 32], start: Start) -> Self {
+        let mut rng = Rng::new(seed);
+        let (id, limits) = (identity.id(), config.limits());
+        let broadcasts = Broadcasts::new(id, limits, &mut rng);
+        Self {
+            id,
+            start,
+            now: start.now,
+            links: Links::new(limits),
+            peers: Peers::new(id),
+            book: Book::new(limits),
+            direct_seen: Recent::new(limits.recent_ids),
+            direct_count: 0,
+            direct_epoch: broadcasts.epoch(),
+            broadcasts,
+            events: Events::new(limits.event_queue),
+            stats: Stats::default(),
+            listening: Vec::new(),
+            plan_at: None,
+            stopping: None,
+            receivers: Vec::new(),
+            rng,
+            config,
+        }
+    }
+
+    // ---- inputs: what the transport tells ----
+
+    /// A listener is bound to this address; say so once for each.
+    pub fn listening(&mut self, addr: SocketAddr, now: Instant) {
+        self.advance(now);
+        self.listening.push(canonical(addr));
+    }
+
+    /// A socket was accepted.
+    ///
+    /// # Errors
+    /// [`Refused`]: drop the socket; nothing was changed.
+    pub fn accepted(&mut self, addr: SocketAddr, now: Instant) -> Result<ConnId, Refused> {
+        self.advance(now);
+        if self.stopping.is_some() {
+            return Err(Refused::Stopping);
+        }
+        if self.events.is_over() {
+            return Err(Refused::Busy {
+                queued: self.events.charged(),
+                limit: self.events.limit(),
+            });
+        }
+        self.make_room_for_half_open();
+        let greeting = self.greeting();
+        self.stats.connections_opened += 1;
+        Ok(self.links.open(canonical(addr), Phase::Greeting(greeting), self.now))
+    }
+
+    /// The good answer to [`Action::Connect`].
+    pub fn connected(&mut self, conn: ConnId, now: Instant) {
+        self.advance(now);
+        let Some(link) = self.links.get(conn) else { return };
+        let (Phase::Dialing { nonce, .. }, addr) = (&link.phase, link.addr) else { return };
+        let nonce = *nonce;
+        let greeting = self.greeting();
+        if let Some(link) = self.links.get_mut(conn) {
+            link.phase = Phase::Greeting(greeting);
+        }
+        let hello = self.hello(addr, Some(nonce));
+        self.control(conn, hello);
+        self.links.reschedule(conn, self.now);
+    }
+
+    /// Bytes arrived, in any portions.
+    pub fn received(&mut self, conn: ConnId, bytes: &[u8], now: Instant) {
+        self.advance(now);
+        let Some(link) = self.links.get_mut(conn) else { return };
+        link.heard(bytes.len(), self.now);
+        self.stats.bytes_in += bytes.len() as u64;
+        let mut rest = bytes;
+        while let Some(line) = self.next_line(conn, &mut rest) {
+            self.on_line(conn, &line);
+        }
+    }
+
+    /// The socket took `count` of the bytes that [`outgoing`](Self::outgoing) showed.
+    pub fn sent(&mut self, conn: ConnId, count: usize, now: Instant) {
+        self.advance(now);
+        let sent = self.links.sent(conn, count, &mut self.stats, self.now);
+        if sent.writable {
+            self.on_writable(conn);
+        }
+    }
+
+    /// The dial failed, the connection broke, or, with [`TransportError::Eof`], the other side ended
+    /// its half. Answered by the connection's one [`Action::Drop`], after an end of stream perhaps not
+    /// at once.
+    pub fn closed(&mut self, conn: ConnId, why: TransportError, now: Instant) {
+        self.advance(now);
+        let Some(link) = self.links.get(conn) else { return };
+        match link.phase {
+            Phase::Closing(_) if why == TransportError::Eof => {
+                self.stats.lost_at_close += self.links.ended(conn);
+            }
+            Phase::Closing(_) => self.let_go(conn),
+            Phase::Dialing { .. } | Phase::Greeting(_) | Phase::Ready(_) => {
+                self.end(conn, CloseReason::Transport(why), Parting::Drop);
+            }
+        }
+    }
+
+    /// Time passed: does what is due. Early, late and repeated calls do no harm.
+    pub fn handle_timeout(&mut self, now: Instant) {
+        let due = self.poll_timeout();
+        self.advance(now);
+        self.tend(due);
+    }
+
+    /// The wall clock jumped: it says `unix` now.
+    pub fn wall_clock(&mut self, unix: UnixTime, now: Instant) {
+        self.advance(now);
+        self.start = Start::new(self.now, unix);
+    }
+
+    // ---- outputs: in any order, at any time ----
+
+    /// The next order to the driver. Drain after every input and command.
+    #[must_use]
+    pub fn poll_action(&mut self) -> Option<Action> {
+        self.links.poll_action()
+    }
+
+    /// The next event for the application. Take as many as it has room for: what is left makes the
+    /// node read its senders more slowly.
+    #[must_use]
+    pub fn poll_event(&mut self) -> Option<Event> {
+        let event = self.events.pop()?;
+        if self.events.has_room() {
+            self.links.resume_all(self.now);
+        }
+        Some(event)
+    }
+
+    /// When to call [`handle_timeout`](Self::handle_timeout) next; it may be in the past.
+    #[must_use]
+    pub fn poll_timeout(&self) -> Option<Instant> {
+        let parts = [self.links.next_deadline(), self.peers.next_deadline(), self.plan_at];
+        let stop = self.stopping.filter(|_| !self.links.is_empty());
+        parts.into_iter().flatten().chain(stop).min()
+    }
+
+    /// The bytes waiting for a connection; none for one that is gone.
+    pub fn outgoing(&self, conn: ConnId) -> Outgoing<'_> {
+        self.links.outgoing(conn)
+    }
+
+    // ---- what the inputs share ----
+
+    /// Time never runs backwards here.
+    fn advance(&mut self, now: Instant) {
+        self.now = self.now.max(now);
+    }
+
+    fn greeting(&self) -> Greeting {
+        let until = self.now + self.config.limits().handshake_timeout;
+        Greeting { until, since: self.now, bytes: 0, blanks: Some(0) }
+    }
+
+    fn next_line<'i>(&mut self, conn: ConnId, rest: &mut &'i [u8]) -> Option<Cow<'i, [u8]>> {
+        let max_line = self.config.limits().max_line;
+        match self.links.get_mut(conn)?.next_line(rest, max_line) {
+            Ok(line) => line,
+            Err(violation) => {
+                self.violation(conn, violation);
+                None
+            }
+        }
+    }
+
+    fn on_line(&mut self, conn: ConnId, line: &[u8]) {
+        let text = match native::text(line) {
+            Ok("") => return,
+            Ok(text) => text,
+            Err(violation) => return self.violation(conn, violation),
+        };
+        let decoded = match native::decode(text) {
+            Ok(decoded) => decoded,
+            Err(violation) => return self.violation(conn, violation),
+        };
+        self.stats.lines_in += 1;
+        self.stats.unknown_fields += u64::from(decoded.unknown_fields);
+        let Some(link) = self.links.get(conn) else { return };
+        match reception(link.phase.name(), decoded.msg.kind()) {
+            Reception::Handle => self.on_message(conn, decoded.msg, text),
+            Reception::Unknown => self.stats.unknown_types += 1,
+            Reception::Discard => {}
+            Reception::NotHello => self.violation(conn, Violation::NotHello),
+            Reception::SecondHello => self.violation(conn, Violation::SecondHello),
+        }
+    }
+
+    fn emit(&mut self, event: Event) {
+        self.events.push(event, self.config.private_exempt());
+    }
+
+    /// Queues a control line; one that does not fit is dropped and counted.
+    fn control(&mut self, conn: ConnId, frame: Frame) {
+        if self.links.enqueue(conn, frame, Class::Control, &mut self.stats, self.now).is_err() {
+            self.stats.skipped += 1;
+        }
+    }
+
+    fn plan_soon(&mut self) {
+        self.plan_at = Some(self.plan_at.map_or(self.now, |at| at.min(self.now)));
+    }
+
+    fn waits(&self) -> peers::Waits {
+        let limits = self.config.limits();
+        peers::Waits { fresh: limits.duplicate_fresh, theirs: limits.duplicate_wait }
+    }
+}

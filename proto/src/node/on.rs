@@ -1,0 +1,521 @@
+//! What each message does: one `on_*` per message, and what the peers' comings set off.
+
+use alloc::borrow::{Cow, ToOwned};
+use alloc::boxed::Box;
+use alloc::format;
+use core::net::SocketAddr;
+use core::time::Duration;
+
+use crate::broadcast;
+use crate::config::{DEFAULT_NETWORK, Listen};
+use crate::error::{ByeReason, CloseReason, Violation};
+use crate::event::Event;
+use crate::id::{ConnId, NodeId, PeerId, Side};
+use crate::limits::{MAX_BROADCAST_LINE, MAX_GUEST_NAME};
+use crate::message::{Delivery, Frame, Kind, Message};
+use crate::node::Node;
+use crate::node::part::Parting;
+use crate::peers::{Arrival, Verdict};
+use crate::queue::{CONTROL_BURST, Class};
+use crate::session::keepalive::KeepAlive;
+use crate::session::{Budget, Phase, Ready};
+use crate::time::UnixTime;
+use crate::wire::json::Span;
+use crate::wire::native::{Addr, Broadcast, Bye, Direct, ErrorLine, Hello, Msg, told};
+use crate::wire::{MIN_VERSION, VERSION, encode};
+
+/// The longest id of a one-to-one message, bytes: fixed by the protocol.
+const MAX_MESSAGE_ID: usize = 32;
+/// How much of a peer's words an error event repeats, bytes.
+const MAX_ERROR_TEXT: usize = 64;
+/// Addresses taken from one line: what an answer may hold. More are ignored.
+const MAX_TOLD: usize = 256;
+
+impl Node {
+    /// The dispatch: one line each.
+    pub(super) fn on_message(&mut self, conn: ConnId, msg: Msg<'_>, text: &str) {
+        match msg {
+            Msg::Hello(hello) => self.on_hello(conn, &hello),
+            Msg::Ping { nonce } => self.on_ping(conn, nonce),
+            Msg::Pong { nonce } => self.on_pong(conn, nonce),
+            Msg::Bye(bye) => self.on_bye(conn, &bye),
+            Msg::Getaddr { max } => self.on_getaddr(conn, max),
+            Msg::Addr(addr) => self.on_addr(conn, &addr),
+            Msg::Broadcast(broadcast) => self.on_broadcast(conn, &broadcast, text),
+            Msg::Message(direct) => self.on_direct(conn, &direct, text),
+            Msg::Error(error) => self.on_error(conn, &error),
+            Msg::Unknown => self.stats.unknown_types += 1,
+        }
+    }
+
+    // ---- hello ----
+
+    fn on_hello(&mut self, conn: ConnId, hello: &Hello<'_>) {
+        let Some(side) = self.links.get(conn).map(|link| link.side) else { return };
+        let dialled = hello.nonce.and_then(|nonce| self.links.dialled_with(nonce));
+        if let (Side::Listener, Some(dialled)) = (side, dialled) {
+            return self.on_self_connection(conn, dialled);
+        }
+        match self.identify(hello).and_then(|peer| self.admit(peer, hello, side)) {
+            Ok((peer, version)) => self.welcome(conn, peer, version, hello),
+            Err(reason) => self.turn_away(conn, reason, hello.version),
+        }
+    }
+
+    /// Our own hello came back: both ends are ours, and so is the address.
+    fn on_self_connection(&mut self, accepted: ConnId, dialled: ConnId) {
+        if let Some(addr) = self.links.get(dialled).map(|link| link.addr) {
+            self.book.mark_own(addr, self.now);
+        }
+        self.end(accepted, CloseReason::SelfConnection, Parting::Drop);
+        self.end(dialled, CloseReason::SelfConnection, Parting::Drop);
+    }
+
+    /// Who says hello: a node by its id, one of version 0 by whatever it calls itself.
+    fn identify(&self, hello: &Hello<'_>) -> Result<PeerId, CloseReason> {
+        let malformed = |what| CloseReason::Violation(Violation::Malformed { at: 0, what });
+        let own = hello.nodeid.parse::<NodeId>() == Ok(self.id);
+        if own {
+            return Err(CloseReason::SameId);
+        }
+        if hello.version == 0 {
+            if hello.nodeid.len() > MAX_GUEST_NAME {
+                return Err(malformed("nodeid of more than 64 bytes"));
+            }
+            return Ok(PeerId::Guest(hello.nodeid.as_ref().into()));
+        }
+        let id = hello.nodeid.parse().map_err(|_| malformed("nodeid is not a UUID"))?;
+        Ok(PeerId::Node(id))
+    }
+
+    /// Whether there is a common version, a common network, and room.
+    fn admit(
+        &self,
+        peer: PeerId,
+        hello: &Hello<'_>,
+        side: Side,
+    ) -> Result<(PeerId, u64), CloseReason> {
+        let version = hello.version.min(VERSION);
+        if version < hello.min_version {
+            return Err(CloseReason::Version {
+                theirs: hello.version,
+                theirs_min: hello.min_version,
+                ours: VERSION,
+                ours_min: MIN_VERSION,
+            });
+        }
+        if hello.network.as_deref().unwrap_or(DEFAULT_NETWORK) != self.config.network() {
+            return Err(CloseReason::Network);
+        }
+        if self.peers.conn(&peer).is_none() {
+            self.has_room(side)?;
+        }
+        Ok((peer, version))
+    }
+
+    fn has_room(&self, side: Side) -> Result<(), CloseReason> {
+        let (max_peers, max_inbound) = (self.config.max_peers(), self.config.limits().max_inbound);
+        if max_peers != 0 && self.peers.len() >= max_peers {
+            return Err(CloseReason::Full { peers: self.peers.len(), limit: max_peers });
+        }
+        let inbound = if side == Side::Listener { self.inbound_peers() } else { 0 };
+        if side == Side::Listener && inbound >= max_inbound {
+            return Err(CloseReason::Full { peers: inbound, limit: max_inbound });
+        }
+        Ok(())
+    }
+
+    /// Ends a connection whose hello we cannot take; a node of version 1 is told why.
+    fn turn_away(&mut self, conn: ConnId, reason: CloseReason, version: u64) {
+        let bye = match &reason {
+            CloseReason::Violation(violation) => return self.violation(conn, *violation),
+            CloseReason::Full { .. } => ByeReason::Full,
+            CloseReason::Network => ByeReason::Network,
+            CloseReason::Version { .. } => ByeReason::Version,
+            CloseReason::SameId
+            | CloseReason::Local
+            | CloseReason::Goodbye(_)
+            | CloseReason::Duplicate
+            | CloseReason::SelfConnection
+            | CloseReason::Crowded { .. }
+            | CloseReason::Transport(_)
+            | CloseReason::DialTimeout
+            | CloseReason::HandshakeTimeout
+            | CloseReason::KeepAliveTimeout
+            | CloseReason::WriteStall => return self.end(conn, reason, Parting::Drop),
+        };
+        let parting = if version == 0 { Parting::Silent } else { Parting::Bye(bye) };
+        self.end(conn, reason, parting);
+    }
+
+    /// The hello is good: the connection has a peer.
+    fn welcome(&mut self, conn: ConnId, peer: PeerId, version: u64, hello: &Hello<'_>) {
+        let Some(link) = self.links.get(conn) else { return };
+        let (side, addr) = (link.side, link.addr);
+        let (listens, elsewhere) = match side {
+            Side::Dialer => (Some(addr), None),
+            Side::Listener => where_it_listens(addr, hello.listen),
+        };
+        let ready = self.ready(peer.clone(), version, hello.max, listens);
+        if let Some(link) = self.links.get_mut(conn) {
+            link.phase = Phase::Ready(ready);
+        }
+        self.links.greeted(conn);
+        if side == Side::Listener {
+            let hello =
+                if version == 0 { encode::hello_v0(self.id) } else { self.hello(addr, None) };
+            self.control(conn, hello);
+        }
+        self.note_address(side, addr, &peer, listens.or(elsewhere));
+        let most = match &peer {
+            PeerId::Node(_) => self.config.limits().rivals,
+            PeerId::Guest(_) => self.config.limits().guest_connections,
+        };
+        match self.peers.arrive(&peer, conn, most, self.now, self.waits()) {
+            Arrival::First => self.on_peer_up(conn, peer, addr, side, version),
+            Arrival::Another => self.introduce(conn, version),
+            Arrival::Rival => self.decide(&peer),
+            Arrival::TooMany => {
+                self.end(conn, CloseReason::Duplicate, Parting::Bye(ByeReason::Duplicate))
+            }
+        }
+        self.links.reschedule(conn, self.now);
+    }
+
+    fn ready(
+        &self,
+        peer: PeerId,
+        version: u64,
+        max: Option<u64>,
+        listens: Option<SocketAddr>,
+    ) -> Ready {
+        let limits = self.config.limits();
+        let offered = max.and_then(|max| usize::try_from(max).ok()).unwrap_or_default();
+        Ready {
+            peer,
+            version,
+            alive: KeepAlive::new(self.now),
+            max_line: offered.clamp(MAX_BROADCAST_LINE, crate::limits::MAX_LINE),
+            listens,
+            getaddr_answered: None,
+            budget: Budget::new(limits.addr_burst, limits.addr_every, self.now),
+        }
+    }
+
+    /// What the hello teaches about addresses.
+    fn note_address(
+        &mut self,
+        side: Side,
+        addr: SocketAddr,
+        peer: &PeerId,
+        listens: Option<SocketAddr>,
+    ) {
+        match (side, listens) {
+            (Side::Dialer, _) => self.book.reached(addr, peer, self.now, &mut self.rng),
+            (Side::Listener, Some(listens)) => self.learn(listens, Some(peer.clone())),
+            (Side::Listener, None) => {}
+        }
+    }
+
+    fn on_peer_up(
+        &mut self,
+        conn: ConnId,
+        peer: PeerId,
+        addr: SocketAddr,
+        side: Side,
+        version: u64,
+    ) {
+        self.emit(Event::PeerUp { peer, conn, addr, side });
+        self.introduce(conn, version);
+        self.plan_soon();
+    }
+
+    /// The first lines after the hellos: a version 0 node expects them, others are asked for
+    /// addresses.
+    fn introduce(&mut self, conn: ConnId, version: u64) {
+        if version == 0 {
+            self.ping(conn);
+            let known = self.addresses_for(conn, None);
+            self.control(conn, encode::addr(&known, false));
+        }
+        let answer = self.config.limits().addr_answer;
+        if let Some(ready) = self.ready_mut(conn) {
+            ready.budget.grant(u32::try_from(answer).unwrap_or(u32::MAX));
+        }
+        self.control(conn, encode::getaddr((version != 0).then_some(answer)));
+    }
+
+    /// Applies the rule on two connections to one node.
+    pub(super) fn decide(&mut self, peer: &PeerId) {
+        let Some(older) = self.peers.conn(peer) else { return };
+        let Some(heard) = self.ready_mut(older).map(|ready| ready.alive.last_heard()) else {
+            return;
+        };
+        match self.peers.decide(peer, heard, self.now, self.waits()) {
+            Verdict::Wait => {}
+            Verdict::Ask(conn) => self.ping(conn),
+            Verdict::Keep { close, .. } => {
+                for conn in close {
+                    self.end(conn, CloseReason::Duplicate, Parting::Bye(ByeReason::Duplicate));
+                }
+            }
+        }
+    }
+
+    // ---- keep-alive ----
+
+    fn on_ping(&mut self, conn: ConnId, nonce: Option<u64>) {
+        let Some(link) = self.links.get(conn) else { return };
+        if link.waiting_control() >= CONTROL_BURST {
+            self.stats.pings_ignored += 1;
+            return;
+        }
+        self.control(conn, encode::pong(nonce));
+    }
+
+    fn on_pong(&mut self, conn: ConnId, nonce: Option<u64>) {
+        let now = self.now;
+        let Some(ready) = self.ready_mut(conn) else { return };
+        if ready.alive.answered(nonce, now) {
+            let peer = ready.peer.clone();
+            self.decide(&peer);
+        }
+    }
+
+    /// Sends a ping and remembers it.
+    pub(super) fn ping(&mut self, conn: ConnId) {
+        let (nonce, now) = (self.rng.json_integer(), self.now);
+        let Some(ready) = self.ready_mut(conn) else { return };
+        ready.alive.pinged(nonce, now);
+        let frame = encode::ping((ready.version != 0).then_some(nonce));
+        self.control(conn, frame);
+    }
+
+    // ---- bye ----
+
+    fn on_bye(&mut self, conn: ConnId, bye: &Bye<'_>) {
+        let Some(link) = self.links.get(conn) else { return };
+        let dialled = (link.side == Side::Dialer).then_some(link.addr);
+        let reason = match bye.reason {
+            ByeReason::Duplicate if self.has_another(conn) => CloseReason::Duplicate,
+            ByeReason::Duplicate
+            | ByeReason::Shutdown
+            | ByeReason::Disconnect
+            | ByeReason::Full
+            | ByeReason::Network
+            | ByeReason::Version
+            | ByeReason::Other => CloseReason::Goodbye(bye.reason),
+        };
+        if let Some(peers) = bye.peers {
+            self.learn_all(conn, peers);
+        }
+        self.end(conn, reason, Parting::Silent);
+        if let (Some(addr), Some(retry)) = (dialled, bye.retry) {
+            self.book.hold(addr, Duration::from_secs(retry), self.now);
+        }
+    }
+
+    /// Whether the connection's peer has another one.
+    fn has_another(&mut self, conn: ConnId) -> bool {
+        let Some(peer) = self.ready_mut(conn).map(|ready| ready.peer.clone()) else { return false };
+        self.peers.conns(&peer).len() > 1
+    }
+
+    // ---- addresses ----
+
+    fn on_getaddr(&mut self, conn: ConnId, max: Option<u64>) {
+        let (now, every) = (self.now, self.config.limits().getaddr_every);
+        let Some(ready) = self.ready_mut(conn) else { return };
+        let soon = ready.getaddr_answered.is_some_and(|at| now.saturating_since(at) < every);
+        if soon {
+            return;
+        }
+        ready.getaddr_answered = Some(now);
+        let version = ready.version;
+        let known = self.addresses_for(conn, max);
+        self.control(conn, encode::addr(&known, version != 0));
+    }
+
+    fn on_addr(&mut self, conn: ConnId, addr: &Addr<'_>) {
+        self.learn_all(conn, addr.peers);
+    }
+
+    /// Learns what a peer tells, as far as its budget goes.
+    fn learn_all(&mut self, conn: ConnId, peers: Span<'_>) {
+        let mut budget = match self.ready_mut(conn) {
+            Some(ready) => ready.budget,
+            // A bye in place of a hello names at most eight others.
+            None => Budget::new(8, Duration::MAX, self.now),
+        };
+        let teller = self.ready_mut(conn).map(|ready| ready.peer.clone());
+        let mut seen = 0_usize;
+        told(peers, |told| {
+            seen = seen.saturating_add(1);
+            let Ok(addr) = told.addr.parse::<SocketAddr>() else { return };
+            if seen > MAX_TOLD || !budget.take(self.now) {
+                self.stats.addresses_ignored += 1;
+                return;
+            }
+            let named = told.node.as_deref().map(|name| name.parse().ok().map(PeerId::Node));
+            self.learn(addr, named.unwrap_or_else(|| teller.clone()));
+        });
+        if let Some(ready) = self.ready_mut(conn) {
+            ready.budget = budget;
+        }
+    }
+
+    fn learn(&mut self, addr: SocketAddr, peer: Option<PeerId>) {
+        if self.is_listening(addr) || peer == Some(PeerId::Node(self.id)) {
+            return;
+        }
+        if self.book.learn(addr, peer, self.now, &mut self.rng) {
+            self.plan_soon();
+        } else {
+            self.stats.addresses_ignored += 1;
+        }
+    }
+
+    // ---- what is for the application ----
+
+    fn on_broadcast(&mut self, conn: ConnId, line: &Broadcast<'_>, text: &str) {
+        if text.len() > MAX_BROADCAST_LINE {
+            let (len, limit) = (text.len(), MAX_BROADCAST_LINE);
+            return self.violation(conn, Violation::LineTooLong { len, limit });
+        }
+        let (Ok(originator), Ok(epoch)) = (line.originator.parse(), u32::try_from(line.epoch))
+        else {
+            self.stats.not_taken += 1;
+            return;
+        };
+        match self.broadcasts.hear(originator, epoch, line.seq, self.now, &mut self.rng) {
+            broadcast::Verdict::New => self.on_new_broadcast(conn, originator, line, text),
+            broadcast::Verdict::Duplicate => self.stats.duplicates += 1,
+            broadcast::Verdict::NotTaken => self.stats.not_taken += 1,
+            broadcast::Verdict::Impersonated { new_epoch } => self.on_impersonated(conn, new_epoch),
+        }
+    }
+
+    fn on_new_broadcast(
+        &mut self,
+        conn: ConnId,
+        originator: NodeId,
+        line: &Broadcast<'_>,
+        text: &str,
+    ) {
+        let frame = Frame::new(&format!("{text}\n"));
+        let reached = self.flood(&frame, Class::Forwarded, Some(conn));
+        self.stats.forwarded += reached.queued as u64;
+        self.deliver(Message {
+            frame,
+            from: originator,
+            conn,
+            delivery: Delivery::Broadcast,
+            time: UnixTime::from_millis(line.time),
+            kind: kind_of(&line.kind),
+            body: range_of(&line.msg),
+        });
+    }
+
+    fn on_impersonated(&mut self, conn: ConnId, new_epoch: bool) {
+        self.stats.not_taken += 1;
+        let via = self.ready_mut(conn).map(|ready| ready.peer.clone());
+        if let (true, Some(via)) = (new_epoch, via) {
+            self.emit(Event::Impersonated { via });
+        }
+    }
+
+    fn on_direct(&mut self, conn: ConnId, line: &Direct<'_>, text: &str) {
+        let (Ok(from), Ok(to)) = (line.from.parse::<NodeId>(), line.to.parse::<NodeId>()) else {
+            self.stats.not_taken += 1;
+            return;
+        };
+        if line.id.len() > MAX_MESSAGE_ID {
+            self.stats.not_taken += 1;
+            return;
+        }
+        if to != self.id {
+            self.stats.not_for_us += 1;
+            return self.control(conn, encode::error(&line.id, "no_route"));
+        }
+        if !self.direct_seen.insert((from, Cow::Owned(line.id.as_ref().to_owned()))) {
+            self.stats.duplicates += 1;
+            return;
+        }
+        self.deliver(Message {
+            frame: Frame::new(&format!("{text}\n")),
+            from,
+            conn,
+            delivery: Delivery::Direct,
+            time: UnixTime::from_millis(line.time),
+            kind: kind_of(&line.kind),
+            body: range_of(&line.msg),
+        });
+    }
+
+    fn deliver(&mut self, message: Message) {
+        let conn = message.conn;
+        self.stats.delivered += 1;
+        self.emit(Event::Message(message));
+        if self.events.is_over() {
+            self.links.pause(conn, self.now);
+        }
+    }
+
+    fn on_error(&mut self, conn: ConnId, error: &ErrorLine<'_>) {
+        let Some(peer) = self.ready_mut(conn).map(|ready| ready.peer.clone()) else { return };
+        let (re, code) = (cut(&error.re), cut(&error.code));
+        self.emit(Event::PeerError { peer, re, code });
+        if self.events.is_over() {
+            self.links.pause(conn, self.now);
+        }
+    }
+
+    pub(super) fn on_writable(&mut self, conn: ConnId) {
+        let Some(peer) = self.ready_mut(conn).map(|ready| ready.peer.clone()) else { return };
+        self.emit(Event::Writable { peer });
+    }
+
+    pub(super) fn ready_mut(&mut self, conn: ConnId) -> Option<&mut Ready> {
+        match &mut self.links.get_mut(conn)?.phase {
+            Phase::Ready(ready) => Some(ready),
+            Phase::Dialing { .. } | Phase::Greeting(_) | Phase::Closing(_) => None,
+        }
+    }
+}
+
+/// Where a peer that dialled us can be dialled: first, if that is where it dialled from; second, if
+/// it names another host.
+fn where_it_listens(
+    source: SocketAddr,
+    listen: Option<Listen>,
+) -> (Option<SocketAddr>, Option<SocketAddr>) {
+    match listen {
+        None => (None, None),
+        Some(Listen::Port(port)) => (Some(SocketAddr::new(source.ip(), port)), None),
+        Some(Listen::Addr(addr)) if addr.ip().to_canonical() == source.ip() => {
+            (Some(SocketAddr::new(source.ip(), addr.port())), None)
+        }
+        Some(Listen::Addr(addr)) => (None, Some(addr)),
+    }
+}
+
+/// The kind of a message: its place in the frame, or its own text if the line has it escaped.
+fn kind_of(span: &Span<'_>) -> Kind {
+    match span.as_text() {
+        Some(Cow::Owned(text)) => Kind::Unescaped(text.into()),
+        Some(Cow::Borrowed(_)) | None => {
+            let start = span.start.saturating_add(1);
+            Kind::Plain(start..start.saturating_add(span.text.len().saturating_sub(2)))
+        }
+    }
+}
+
+fn range_of(span: &Span<'_>) -> core::ops::Range<usize> {
+    span.start..span.start.saturating_add(span.text.len())
+}
+
+/// The first bytes of a text, whole characters.
+fn cut(text: &str) -> Box<str> {
+    let end = (0..=MAX_ERROR_TEXT.min(text.len())).rev().find(|end| text.is_char_boundary(*end));
+    text.get(..end.unwrap_or_default()).unwrap_or_default().into()
+}

@@ -1,0 +1,110 @@
+//! How connections end: one way for all of them, so that each gives its one event and no more.
+
+use crate::error::{ByeReason, CloseReason, Violation};
+use crate::event::Event;
+use crate::id::{ConnId, PeerId, Side};
+use crate::node::Node;
+use crate::peers::Departure;
+use crate::session::Phase;
+use crate::time::Instant;
+use crate::wire::encode;
+
+/// How we part.
+#[derive(Copy, Clone, Debug, Eq, PartialEq)]
+pub(super) enum Parting {
+    /// At once: there is nobody to talk to.
+    Drop,
+    /// In order, with a bye if the other side knows byes.
+    Bye(ByeReason),
+    /// In order, without a word: it said bye, or knows none.
+    Silent,
+}
+
+impl Node {
+    /// A peer broke the protocol.
+    pub(super) fn violation(&mut self, conn: ConnId, violation: Violation) {
+        let Some(link) = self.links.get(conn) else { return };
+        // A dial that does not end in hello is a failed dial, no more.
+        let blame = match &link.phase {
+            Phase::Greeting(_) => link.side == Side::Listener,
+            Phase::Ready(_) | Phase::Closing(_) => true,
+            Phase::Dialing { .. } => false,
+        };
+        self.stats.violations += u64::from(blame);
+        if matches!(link.phase, Phase::Closing(_)) {
+            return self.let_go(conn);
+        }
+        self.end(conn, CloseReason::Violation(violation), Parting::Drop);
+    }
+
+    /// Ends a connection that has not begun to end: tells the application, the book and the other
+    /// side.
+    pub(super) fn end(&mut self, conn: ConnId, reason: CloseReason, parting: Parting) {
+        let Some(link) = self.links.get(conn) else { return };
+        let (addr, side) = (link.addr, link.side);
+        let (peer, version, heard) = match &link.phase {
+            Phase::Closing(_) => return,
+            Phase::Ready(ready) => {
+                (Some(ready.peer.clone()), ready.version, Some(ready.alive.last_heard()))
+            }
+            Phase::Dialing { .. } | Phase::Greeting(_) => (None, 1, None),
+        };
+        if side == Side::Dialer {
+            match heard {
+                Some(heard) => self.book.ended(addr, heard, self.now, &mut self.rng),
+                None => self.book.failed(addr, self.now, &mut self.rng),
+            }
+        }
+        let loser = reason == CloseReason::Duplicate;
+        let gone = peer.filter(|peer| self.peers.depart(peer, conn) == Departure::Last);
+        self.emit(match gone {
+            Some(peer) => Event::PeerDown { peer, conn, reason },
+            None => Event::ConnectionFailed { conn, addr, side, reason, repeats: 0 },
+        });
+        self.part(conn, parting, version, loser);
+        self.plan_soon();
+    }
+
+    fn part(&mut self, conn: ConnId, parting: Parting, version: u64, loser: bool) {
+        let latest = self.stopping.unwrap_or(Instant::MAX);
+        let bye = match parting {
+            Parting::Drop => return self.let_go(conn),
+            Parting::Bye(reason) if version != 0 => Some(self.bye(reason)),
+            Parting::Bye(_) | Parting::Silent => None,
+        };
+        self.stats.connections_closed += 1;
+        self.links.close(conn, bye, loser, latest, self.now);
+    }
+
+    fn bye(&self, reason: ByeReason) -> crate::message::Frame {
+        let limits = self.config.limits();
+        let (retry, peers) = match reason {
+            ByeReason::Full => (Some(limits.backoff_urgent.as_secs()), self.alternatives()),
+            ByeReason::Disconnect => (Some(limits.backoff_max.as_secs()), Default::default()),
+            ByeReason::Shutdown
+            | ByeReason::Duplicate
+            | ByeReason::Network
+            | ByeReason::Version
+            | ByeReason::Other => (None, Default::default()),
+        };
+        encode::bye(reason, retry, &peers)
+    }
+
+    /// Lets go of a connection's socket now.
+    pub(super) fn let_go(&mut self, conn: ConnId) {
+        let Some(link) = self.links.get(conn) else { return };
+        if !matches!(link.phase, Phase::Closing(_)) {
+            self.stats.connections_closed += 1;
+        }
+        self.stats.lost_at_close += self.links.drop_now(conn);
+    }
+
+    /// Ends all connections of a peer. False if there is none.
+    pub(super) fn end_peer(&mut self, peer: &PeerId, reason: &CloseReason, bye: ByeReason) -> bool {
+        let conns = self.peers.conns(peer).to_vec();
+        for conn in &conns {
+            self.end(*conn, reason.clone(), Parting::Bye(bye));
+        }
+        !conns.is_empty()
+    }
+}

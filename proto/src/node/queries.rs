@@ -1,0 +1,221 @@
+//! What the application and the driver may ask, without changing anything.
+
+use alloc::collections::BTreeMap;
+use alloc::string::{String, ToString};
+use alloc::vec::Vec;
+use core::net::SocketAddr;
+use core::time::Duration;
+
+use crate::book::group::canonical;
+use crate::config::Config;
+use crate::id::{ConnId, NodeId, PeerId, Side};
+use crate::links::Link;
+use crate::node::Node;
+use crate::session::Phase;
+use crate::stats::Stats;
+use crate::time::{Instant, UnixTime};
+
+/// Up to this many known addresses an answer holds all of them; above, a share.
+const TELL_ALL: usize = 64;
+/// The share of a larger book that one answer holds, per cent (as Bitcoin Core).
+const TELL_SHARE: usize = 23;
+/// Addresses for a version 0 node, which reads 1,200 bytes at once.
+const TELL_V0: usize = 16;
+/// Other nodes named to one that we have no room for.
+const ALTERNATIVES: usize = 8;
+
+/// What is known of a peer.
+#[derive(Clone, Debug, Eq, PartialEq)]
+#[non_exhaustive]
+pub struct PeerInfo {
+    /// Who it is.
+    pub peer: PeerId,
+    /// The connection that carries it.
+    pub conn: ConnId,
+    /// The other end of that connection.
+    pub addr: SocketAddr,
+    /// Who dialled.
+    pub side: Side,
+    /// The smoothed round trip, once one was measured.
+    pub round_trip: Option<Duration>,
+    /// Where it can be dialled, as far as it is known.
+    pub listens: Option<SocketAddr>,
+    /// Bytes waiting to be sent to it, with what keeping them costs.
+    pub queued: usize,
+    /// It has not answered a ping in time.
+    pub suspect: bool,
+}
+
+impl Node {
+    /// Our own id.
+    pub fn id(&self) -> NodeId {
+        self.id
+    }
+
+    /// The settings.
+    pub fn config(&self) -> &Config {
+        &self.config
+    }
+
+    /// The peers that are up, in order of their ids.
+    pub fn peers(&self) -> impl Iterator<Item = PeerInfo> + '_ {
+        self.peers.iter().filter_map(|(peer, conn)| self.info(peer, conn?))
+    }
+
+    /// How many peers are up.
+    pub fn peer_count(&self) -> usize {
+        self.peers.len()
+    }
+
+    /// One peer, if it is up.
+    pub fn peer(&self, peer: &PeerId) -> Option<PeerInfo> {
+        self.info(peer, self.peers.conn(peer)?)
+    }
+
+    fn info(&self, peer: &PeerId, conn: ConnId) -> Option<PeerInfo> {
+        let link = self.links.get(conn)?;
+        let Phase::Ready(ready) = &link.phase else { return None };
+        Some(PeerInfo {
+            peer: peer.clone(),
+            conn,
+            addr: link.addr,
+            side: link.side,
+            round_trip: ready.alive.round_trip(),
+            listens: ready.listens,
+            queued: link.queued(),
+            suspect: ready.alive.is_suspect(),
+        })
+    }
+
+    /// Whether the driver should read this connection: the level behind
+    /// [`PauseReading`](crate::Action::PauseReading) and [`ResumeReading`](crate::Action::ResumeReading).
+    pub fn wants_read(&self, conn: ConnId) -> bool {
+        self.links.get(conn).is_some() && !self.links.is_paused(conn)
+    }
+
+    /// Whether the node was shut down and every connection is gone.
+    pub fn is_stopped(&self) -> bool {
+        self.stopping.is_some() && self.links.is_empty()
+    }
+
+    /// Whether the node was told to shut down.
+    pub fn is_stopping(&self) -> bool {
+        self.stopping.is_some()
+    }
+
+    /// The addresses that listeners are bound to.
+    pub fn listen_addrs(&self) -> &[SocketAddr] {
+        &self.listening
+    }
+
+    /// The addresses in the book.
+    pub fn addresses(&self) -> impl Iterator<Item = SocketAddr> + '_ {
+        self.book.iter().map(|(addr, _)| addr)
+    }
+
+    /// Bytes held for others: queues, unfinished lines, undelivered events.
+    pub fn buffered(&self) -> usize {
+        self.links.buffered().saturating_add(self.events.charged())
+    }
+
+    /// The counters.
+    pub fn stats(&self) -> Stats {
+        self.stats
+    }
+
+    // ---- for the other files of the node ----
+
+    /// The wall-clock time, as messages carry it.
+    pub(super) fn unix(&self) -> UnixTime {
+        self.start.unix_at(self.now)
+    }
+
+    pub(super) fn inbound_peers(&self) -> usize {
+        let carried = self.peers.iter().filter_map(|(_, conn)| self.links.get(conn?));
+        carried.filter(|link| link.side == Side::Listener).count()
+    }
+
+    /// Whether one of our listeners is reached there.
+    pub(super) fn is_listening(&self, addr: SocketAddr) -> bool {
+        let addr = canonical(addr);
+        self.listening.iter().any(|own| {
+            let anywhere = own.ip().is_unspecified() && addr.ip().is_loopback();
+            *own == addr || (anywhere && own.port() == addr.port())
+        })
+    }
+
+    /// The addresses to tell the peer of this connection: alive of late, reached by a dial of ours or
+    /// by the peer's own word, never the asker's. With each its node's name and its age in seconds.
+    pub(super) fn addresses_for(
+        &mut self,
+        asker: ConnId,
+        max: Option<u64>,
+    ) -> Vec<(SocketAddr, String, u64)> {
+        let Some(ready) = self.ready_mut(asker) else { return Vec::new() };
+        let (name, version) = (ready.peer.clone(), ready.version);
+        let mut known: Vec<_> = self
+            .alive_addresses()
+            .into_iter()
+            .filter(|(addr, (peer, _))| *peer != name && !self.is_at(asker, *addr))
+            .filter(|(addr, _)| version != 0 || addr.is_ipv4())
+            .collect();
+        let share =
+            if known.len() <= TELL_ALL { known.len() } else { self.book.len() * TELL_SHARE / 100 };
+        let asked = max.and_then(|max| usize::try_from(max).ok()).unwrap_or(usize::MAX);
+        let most = if version == 0 { TELL_V0 } else { self.config.limits().addr_answer };
+        let count = share.min(asked).min(most);
+        while known.len() > count {
+            let index = usize::try_from(self.rng.below(known.len() as u64)).unwrap_or_default();
+            known.swap_remove(index);
+        }
+        let now = self.now;
+        let row = |(addr, (peer, at)): (SocketAddr, (PeerId, Instant))| {
+            (addr, wire_name(&peer), now.saturating_since(at).as_secs())
+        };
+        known.into_iter().map(row).collect()
+    }
+
+    /// Whether the connection's other end is at, or listens at, this address.
+    fn is_at(&self, conn: ConnId, addr: SocketAddr) -> bool {
+        let Some(link) = self.links.get(conn) else { return false };
+        let Phase::Ready(ready) = &link.phase else { return false };
+        link.addr == addr || ready.listens == Some(addr)
+    }
+
+    /// Addresses that were alive of late, with who is there and when it was last heard.
+    fn alive_addresses(&self) -> BTreeMap<SocketAddr, (PeerId, Instant)> {
+        let within = self.config.limits().advertise_within;
+        let mut alive: BTreeMap<SocketAddr, (PeerId, Instant)> = BTreeMap::new();
+        for (addr, entry) in self.book.iter().filter(|(_, entry)| entry.proven) {
+            if let (Some(peer), Some(at)) = (&entry.peer, entry.alive) {
+                alive.insert(addr, (peer.clone(), at));
+            }
+        }
+        for (_, link) in self.links.iter() {
+            alive.extend(connected_address(link));
+        }
+        alive.retain(|_, (_, at)| self.now.saturating_since(*at) <= within);
+        alive
+    }
+
+    /// Nodes to name to one that we have no room for.
+    pub(super) fn alternatives(&self) -> Vec<(SocketAddr, NodeId)> {
+        let alive = self.alive_addresses().into_iter();
+        let nodes = alive.filter_map(|(addr, (peer, _))| peer.node().map(|node| (addr, node)));
+        nodes.take(ALTERNATIVES).collect()
+    }
+}
+
+/// Where the peer of a connection can be dialled, who it is, and when it was last heard.
+fn connected_address(link: &Link) -> Option<(SocketAddr, (PeerId, Instant))> {
+    let Phase::Ready(ready) = &link.phase else { return None };
+    Some((ready.listens?, (ready.peer.clone(), ready.alive.last_heard())))
+}
+
+/// A peer's name as it stands on the wire.
+fn wire_name(peer: &PeerId) -> String {
+    match peer {
+        PeerId::Node(id) => id.to_string(),
+        PeerId::Guest(name) => name.to_string(),
+    }
+}

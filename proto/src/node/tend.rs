@@ -1,0 +1,154 @@
+//! What time does: deadlines of connections, decisions, dials, and the end of a shutdown.
+
+use core::time::Duration;
+
+use crate::book::group::Group;
+use crate::error::CloseReason;
+use crate::id::{ConnId, Side};
+use crate::node::Node;
+use crate::node::part::Parting;
+use crate::overlay::{self, Candidate, Surroundings, Targets};
+use crate::session::Phase;
+use crate::session::keepalive::Due;
+use crate::time::Instant;
+
+/// Least time between two thoughts about dialling, so that a storm of changes is one thought.
+const PLAN_EVERY: Duration = Duration::from_millis(100);
+
+impl Node {
+    /// Does what is due. `due` is when it was.
+    pub(super) fn tend(&mut self, due: Option<Instant>) {
+        let late = self.config.limits().late_timer;
+        if due.is_some_and(|due| self.now.saturating_since(due) > late) {
+            self.links.start_anew(self.now);
+        }
+        while let Some(conn) = self.links.due(self.now) {
+            self.on_deadline(conn);
+            self.links.reschedule(conn, self.now);
+        }
+        for peer in self.peers.due(self.now) {
+            self.decide(&peer);
+        }
+        if self.plan_at.is_some_and(|at| at <= self.now) {
+            self.plan();
+        }
+        if self.stopping.is_some_and(|at| at <= self.now) {
+            self.drop_everything();
+        }
+    }
+
+    fn on_deadline(&mut self, conn: ConnId) {
+        let (now, stall, waits) = (self.now, self.links.write_stall(), self.links.waits());
+        let Some(link) = self.links.get_mut(conn) else { return };
+        let stalled = link.is_stalled(stall, now);
+        match &mut link.phase {
+            Phase::Closing(closing) if closing.until <= now || stalled => self.let_go(conn),
+            Phase::Closing(_) => {}
+            _ if stalled => self.end(conn, CloseReason::WriteStall, Parting::Drop),
+            Phase::Dialing { until, .. } if *until <= now => {
+                self.end(conn, CloseReason::DialTimeout, Parting::Drop);
+            }
+            Phase::Greeting(greeting) if greeting.until <= now => {
+                self.end(conn, CloseReason::HandshakeTimeout, Parting::Drop);
+            }
+            Phase::Dialing { .. } | Phase::Greeting(_) => {}
+            Phase::Ready(ready) => match ready.alive.poll(&waits, now) {
+                Due::Nothing | Due::Suspect => {}
+                Due::Ping => self.ping(conn),
+                Due::Dead => self.end(conn, CloseReason::KeepAliveTimeout, Parting::Drop),
+            },
+        }
+    }
+
+    /// Thinks about dialling, and dials.
+    fn plan(&mut self) {
+        self.plan_at = None;
+        if self.stopping.is_some() {
+            return;
+        }
+        if self.events.is_over() {
+            self.plan_at = Some(self.now + self.config.limits().backoff_base);
+            return;
+        }
+        let around = self.surroundings();
+        let targets = self.targets();
+        let ready = self.peers.len();
+        let urgent = ready < targets.outbound.min(self.book.len());
+        let candidates = self.book.iter().map(|(addr, entry)| Candidate {
+            addr,
+            peer: entry.peer.as_ref(),
+            due: self.book.due(entry, urgent),
+        });
+        let plan = overlay::plan(candidates, &around, &targets, self.now, &mut self.rng);
+        for addr in plan.dial {
+            self.open_dial(addr);
+        }
+        self.plan_at = plan.next.map(|at| at.max(self.now + PLAN_EVERY));
+    }
+
+    fn targets(&self) -> Targets {
+        let limits = self.config.limits();
+        Targets {
+            full_mesh: limits.full_mesh,
+            outbound: limits.target_outbound,
+            max_dialing: limits.max_dialing,
+            max_peers: Some(self.config.max_peers()).filter(|max| *max != 0).unwrap_or(usize::MAX),
+        }
+    }
+
+    /// What is connected or under way.
+    fn surroundings(&self) -> Surroundings {
+        let mut around = Surroundings::default();
+        for (_, link) in self.links.iter() {
+            let dialled = link.side == Side::Dialer;
+            let (counts, dialing, listens) = match &link.phase {
+                Phase::Closing(_) => (false, false, None),
+                Phase::Dialing { .. } | Phase::Greeting(_) => (dialled, dialled, None),
+                Phase::Ready(ready) => (dialled, false, ready.listens),
+            };
+            around.outbound += usize::from(counts);
+            around.dialing += usize::from(dialing);
+            around.addrs.extend(dialled.then_some(link.addr).into_iter().chain(listens));
+        }
+        around.peers = self.peers.iter().map(|(peer, _)| peer.clone()).collect();
+        around
+    }
+
+    /// Makes room for one more connection without a first line: of the most crowded group, the one
+    /// that has sent least, and of those the oldest, goes.
+    pub(super) fn make_room_for_half_open(&mut self) {
+        let limit = self.config.limits().half_open;
+        if self.links.half_open().len() < limit {
+            return;
+        }
+        if let Some(victim) = self.most_crowding() {
+            self.end(victim, CloseReason::Crowded { limit }, Parting::Drop);
+        }
+    }
+
+    fn most_crowding(&self) -> Option<ConnId> {
+        let exempt = self.config.private_exempt();
+        let half_open = self.links.half_open().iter().filter_map(|conn| {
+            let link = self.links.get(*conn)?;
+            let Phase::Greeting(greeting) = &link.phase else { return None };
+            Some((Group::of(link.addr, exempt), greeting.bytes, greeting.since, *conn))
+        });
+        let mut crowd: alloc::vec::Vec<_> = half_open.collect();
+        crowd.sort_unstable();
+        let largest = crowd.chunk_by(|a, b| a.0 == b.0).max_by_key(|group| {
+            // Of equally large groups, the one whose best victim has sent least, and is oldest.
+            let victim = group.first().map(|(_, bytes, since, _)| (*bytes, *since));
+            (group.len(), core::cmp::Reverse(victim))
+        })?;
+        largest.first().map(|(_, _, _, conn)| *conn)
+    }
+
+    /// The time to shut down in order is over.
+    fn drop_everything(&mut self) {
+        let conns: alloc::vec::Vec<ConnId> = self.links.iter().map(|(conn, _)| conn).collect();
+        for conn in conns {
+            self.end(conn, CloseReason::Local, Parting::Drop);
+            self.let_go(conn);
+        }
+    }
+}

@@ -1,0 +1,389 @@
+//! What waits to be sent on one connection: four classes, one bound, no copy of large frames.
+//!
+//! The first [`STAGE`] bytes are *staged*: their order is fixed, so what a driver was shown stays
+//! true while it writes. Behind them wait the classes, highest first. Small frames are copied
+//! together into the last staged piece when it still waits, so that a busy connection writes few
+//! large pieces; large ones are shared with all other queues they are in.
+//!
+//! Decides nothing about connections: who is full, and what then, is for its caller.
+
+use alloc::collections::VecDeque;
+use alloc::vec::Vec;
+
+use crate::message::Frame;
+
+/// Bytes whose order is fixed: one write's worth. More would delay a ping behind more broadcasts.
+const STAGE: usize = 64 * 1024;
+/// Frames up to this length are copied together: cheaper than a piece of their own in a vectored
+/// write (measured: 5 ns against 23 ns at 256 bytes, equal near 1.5 KiB).
+const SMALL: usize = 1024;
+/// Length up to which a piece of small frames grows.
+const PIECE: usize = 16 * 1024;
+/// What a queued frame costs beyond its bytes: the reference count, the places in two queues.
+pub(crate) const FRAME_COST: usize = 64;
+/// Unsent control frames after which pongs are not queued: the burst of pings a peer may send.
+pub(crate) const CONTROL_BURST: usize = 128;
+
+/// What a frame is to the queue. Higher classes are sent first, lower ones dropped first.
+#[derive(Copy, Clone, Debug, Eq, PartialEq, Ord, PartialOrd)]
+pub(crate) enum Class {
+    /// Hello, ping, pong, getaddr, addr, error.
+    Control,
+    /// One-to-one messages.
+    Direct,
+    /// Our own broadcasts.
+    Own,
+    /// Broadcasts of others.
+    Forwarded,
+}
+
+/// There is no room, not even in place of lower classes.
+#[derive(Copy, Clone, Debug, Eq, PartialEq)]
+pub(crate) struct Full {
+    pub(crate) queued: usize,
+    pub(crate) limit: usize,
+}
+
+/// The queue of one connection. Holds no allocation while empty.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Queue {
+    staged: VecDeque<Piece>,
+    /// Unsent bytes of `staged`.
+    staged_bytes: usize,
+    /// Sent bytes of the first staged piece; less than its length.
+    offset: usize,
+    waiting: [Lane; 4],
+}
+
+/// The frames of one class that are not staged.
+#[derive(Clone, Debug, Default)]
+struct Lane {
+    frames: VecDeque<Frame>,
+    /// Bytes and costs of `frames`.
+    charged: usize,
+}
+
+impl Lane {
+    fn push(&mut self, frame: Frame) {
+        self.charged = self.charged.saturating_add(cost(&frame));
+        self.frames.push_back(frame);
+    }
+
+    /// The oldest frame, to be staged.
+    fn pop_first(&mut self) -> Option<Frame> {
+        let frame = self.frames.pop_front();
+        self.take_off(frame)
+    }
+
+    /// The newest frame, to be dropped.
+    fn pop_last(&mut self) -> Option<Frame> {
+        let frame = self.frames.pop_back();
+        self.take_off(frame)
+    }
+
+    fn take_off(&mut self, frame: Option<Frame>) -> Option<Frame> {
+        self.charged = self.charged.saturating_sub(frame.as_ref().map_or(0, cost));
+        if self.frames.is_empty() {
+            self.frames = VecDeque::new();
+        }
+        frame
+    }
+}
+
+/// What a frame is charged.
+fn cost(frame: &Frame) -> usize {
+    frame.len().saturating_add(FRAME_COST)
+}
+
+#[derive(Clone, Debug)]
+enum Piece {
+    Shared(Frame),
+    Copied { bytes: Vec<u8>, frames: u32 },
+}
+
+impl Piece {
+    fn bytes(&self) -> &[u8] {
+        match self {
+            Self::Shared(frame) => frame.as_bytes(),
+            Self::Copied { bytes, .. } => bytes,
+        }
+    }
+
+    fn frames(&self) -> u32 {
+        match self {
+            Self::Shared(_) => 1,
+            Self::Copied { frames, .. } => *frames,
+        }
+    }
+}
+
+impl Queue {
+    /// Bytes charged: what waits, and what keeping it costs.
+    pub(crate) fn charged(&self) -> usize {
+        let waiting: usize = self.waiting.iter().map(|lane| lane.charged).sum();
+        self.staged_bytes
+            .saturating_add(self.staged.len().saturating_mul(FRAME_COST))
+            .saturating_add(waiting)
+    }
+
+    /// Bytes that [`make_room`](Self::make_room) could free.
+    pub(crate) fn droppable(&self) -> usize {
+        self.below(Class::Control)
+    }
+
+    pub(crate) fn is_empty(&self) -> bool {
+        self.staged.is_empty()
+    }
+
+    /// Frames not wholly sent.
+    pub(crate) fn frames(&self) -> u64 {
+        let staged: u64 = self.staged.iter().map(|piece| u64::from(piece.frames())).sum();
+        let waiting: usize = self.waiting.iter().map(|lane| lane.frames.len()).sum();
+        staged.saturating_add(waiting as u64)
+    }
+
+    /// Control frames that are not staged yet.
+    pub(crate) fn waiting_control(&self) -> usize {
+        self.waiting.first().map_or(0, |lane| lane.frames.len())
+    }
+
+    /// Queues a frame. `limit` bounds what is charged afterwards; lower classes give way, the newest
+    /// first. Returns how many frames gave way.
+    pub(crate) fn push(&mut self, frame: Frame, class: Class, limit: usize) -> Result<u32, Full> {
+        let allowed = limit.saturating_sub(cost(&frame));
+        let over = self.charged().saturating_sub(allowed);
+        if over > self.below(class) || cost(&frame) > limit {
+            return Err(Full { queued: self.charged(), limit });
+        }
+        let dropped = self.drop_below(class, allowed);
+        if let Some(lane) = self.waiting.get_mut(class as usize) {
+            lane.push(frame);
+        }
+        self.stage();
+        Ok(dropped)
+    }
+
+    /// Drops broadcasts, then one-to-one messages, until at most `allowed` bytes are charged or none
+    /// is left. Returns how many.
+    pub(crate) fn make_room(&mut self, allowed: usize) -> u32 {
+        self.drop_below(Class::Control, allowed)
+    }
+
+    /// Bytes waiting in classes below this one.
+    fn below(&self, class: Class) -> usize {
+        let lower = self.waiting.iter().skip((class as usize).saturating_add(1));
+        lower.map(|lane| lane.charged).sum()
+    }
+
+    fn drop_below(&mut self, class: Class, allowed: usize) -> u32 {
+        let mut dropped = 0_u32;
+        while self.charged() > allowed {
+            let lower = self.waiting.iter_mut().skip((class as usize).saturating_add(1));
+            if lower.rev().find_map(Lane::pop_last).is_none() {
+                break;
+            }
+            dropped = dropped.saturating_add(1);
+        }
+        dropped
+    }
+
+    /// Fixes the order of the next frames, up to the size of the stage.
+    fn stage(&mut self) {
+        while self.staged_bytes < STAGE {
+            let Some(frame) = self.waiting.iter_mut().find_map(Lane::pop_first) else { break };
+            self.staged_bytes = self.staged_bytes.saturating_add(frame.len());
+            self.append(frame);
+        }
+    }
+
+    fn append(&mut self, frame: Frame) {
+        let small = frame.len() <= SMALL && !self.staged.is_empty();
+        if !small {
+            self.staged.push_back(Piece::Shared(frame));
+            return;
+        }
+        if let Some(Piece::Copied { bytes, frames }) = self.staged.back_mut() {
+            if bytes.len().saturating_add(frame.len()) <= PIECE {
+                bytes.extend_from_slice(frame.as_bytes());
+                *frames = frames.saturating_add(1);
+                return;
+            }
+        }
+        self.staged.push_back(Piece::Copied { bytes: frame.as_bytes().to_vec(), frames: 1 });
+    }
+
+    /// The socket took `count` of the shown bytes; more than were shown counts as all of them.
+    /// Returns how many it was.
+    pub(crate) fn sent(&mut self, count: usize) -> usize {
+        let count = count.min(self.staged_bytes);
+        self.staged_bytes = self.staged_bytes.saturating_sub(count);
+        self.offset = self.offset.saturating_add(count);
+        while let Some(first) = self.staged.front().map(|piece| piece.bytes().len()) {
+            if self.offset < first {
+                break;
+            }
+            self.offset = self.offset.saturating_sub(first);
+            self.staged.pop_front();
+        }
+        if self.staged.is_empty() {
+            self.staged = VecDeque::new();
+        }
+        self.stage();
+        count
+    }
+
+    pub(crate) fn outgoing(&self) -> Outgoing<'_> {
+        Outgoing { queue: Some(self) }
+    }
+}
+
+/// The bytes waiting for a connection, borrowed from the node.
+///
+/// A piece is one frame or several; all of them together are at most about 64 KiB or one frame,
+/// and more follows when these are reported [`sent`](crate::Node::sent).
+#[derive(Copy, Clone, Debug)]
+pub struct Outgoing<'a> {
+    queue: Option<&'a Queue>,
+}
+
+impl<'a> Outgoing<'a> {
+    pub(crate) const NOTHING: Self = Self { queue: None };
+
+    /// How many bytes there are.
+    pub fn len(&self) -> usize {
+        self.queue.map_or(0, |queue| queue.staged_bytes)
+    }
+
+    /// Whether there are none.
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    /// The pieces in order, none of them empty.
+    pub fn chunks(&self) -> impl Iterator<Item = &'a [u8]> + use<'a> {
+        let mut skip = self.queue.map_or(0, |queue| queue.offset);
+        self.queue.into_iter().flat_map(|queue| &queue.staged).map(move |piece| {
+            let bytes = piece.bytes().get(skip..).unwrap_or_default();
+            skip = 0;
+            bytes
+        })
+    }
+
+    /// Appends up to `max` of the bytes to `buffer`, for drivers that cannot borrow while they
+    /// write. Returns how many.
+    pub fn copy_to(&self, buffer: &mut Vec<u8>, max: usize) -> usize {
+        let before = buffer.len();
+        for chunk in self.chunks() {
+            let room = max.saturating_sub(buffer.len().saturating_sub(before));
+            if room == 0 {
+                break;
+            }
+            buffer.extend_from_slice(chunk.get(..room).unwrap_or(chunk));
+        }
+        buffer.len().saturating_sub(before)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use alloc::format;
+    use alloc::string::{String, ToString};
+
+    fn frame(text: &str) -> Frame {
+        Frame::new(&format!("{text}\n"))
+    }
+
+    fn drain(queue: &mut Queue, step: usize) -> String {
+        let mut out = Vec::new();
+        while !queue.is_empty() {
+            let before = out.len();
+            queue.outgoing().copy_to(&mut out, step);
+            assert_eq!(queue.sent(out.len() - before), out.len() - before);
+        }
+        assert_eq!(queue.charged(), 0);
+        String::from_utf8(out).unwrap_or_default()
+    }
+
+    #[test]
+    fn higher_classes_pass_what_is_not_staged() {
+        let mut queue = Queue::default();
+        let big = "b".repeat(STAGE);
+        for (text, class) in [
+            (big.as_str(), Class::Forwarded),
+            ("f", Class::Forwarded),
+            ("o", Class::Own),
+            ("d", Class::Direct),
+            ("c", Class::Control),
+        ] {
+            assert_eq!(queue.push(frame(text), class, 1 << 20), Ok(0));
+        }
+        assert_eq!(drain(&mut queue, 1000), format!("{big}\nc\nd\no\nf\n"));
+    }
+
+    #[test]
+    fn what_was_shown_stays_first() {
+        let mut queue = Queue::default();
+        assert_eq!(queue.push(frame("broadcast"), Class::Forwarded, 1 << 20), Ok(0));
+        let shown: Vec<u8> = queue.outgoing().chunks().flatten().copied().collect();
+        assert_eq!(queue.push(frame("ping"), Class::Control, 1 << 20), Ok(0));
+        assert_eq!(queue.sent(shown.len()), shown.len());
+        assert_eq!(drain(&mut queue, 3), "ping\n");
+    }
+
+    #[test]
+    fn any_step_of_writing_gives_the_same_bytes() {
+        for step in [1, 2, 7, 1024, 1 << 20] {
+            let mut queue = Queue::default();
+            let mut expected = String::new();
+            for index in 0..200 {
+                let text = "x".repeat(index * 17);
+                expected.push_str(&text);
+                expected.push('\n');
+                assert_eq!(queue.push(frame(&text), Class::Own, 1 << 20), Ok(0));
+            }
+            assert_eq!(queue.frames(), 200);
+            assert_eq!(drain(&mut queue, step), expected, "{step}");
+        }
+    }
+
+    #[test]
+    fn small_frames_share_a_piece_when_the_queue_is_busy() {
+        let mut queue = Queue::default();
+        for _ in 0..100 {
+            assert_eq!(queue.push(frame("small"), Class::Own, 1 << 20), Ok(0));
+        }
+        assert_eq!(queue.outgoing().chunks().count(), 2);
+    }
+
+    #[test]
+    fn a_full_queue_drops_lower_classes_newest_first_and_then_refuses() {
+        let limit = STAGE + 1000;
+        let mut queue = Queue::default();
+        let big = "b".repeat(STAGE);
+        assert_eq!(queue.push(frame(&big), Class::Forwarded, 2 * STAGE), Ok(0));
+        let mut taken = 0;
+        while queue.push(frame(&format!("f{taken}")), Class::Forwarded, limit).is_ok() {
+            taken += 1;
+        }
+        assert!(taken > 5);
+        assert_eq!(queue.push(frame("d"), Class::Direct, limit), Ok(1));
+        let full = queue.push(frame(&"o".repeat(2000)), Class::Own, limit);
+        assert_eq!(full, Err(Full { queued: queue.charged(), limit }));
+        let out = drain(&mut queue, 1 << 20);
+        assert!(out.contains("\nd\nf0\n") && out.contains(&format!("\nf{}\n", taken - 2)));
+        assert!(!out.contains(&(taken - 1).to_string()));
+    }
+
+    #[test]
+    fn the_charge_is_what_the_frames_cost() {
+        let mut queue = Queue::default();
+        let big = "b".repeat(2 * STAGE);
+        assert_eq!(queue.push(frame(&big), Class::Own, 1 << 20), Ok(0));
+        assert_eq!(queue.charged(), big.len() + 1 + FRAME_COST);
+        assert_eq!(queue.push(frame("x"), Class::Own, 1 << 20), Ok(0));
+        assert_eq!(queue.charged(), big.len() + 3 + 2 * FRAME_COST);
+        assert_eq!(queue.sent(usize::MAX), big.len() + 1);
+        assert_eq!(queue.charged(), 2 + FRAME_COST);
+    }
+}

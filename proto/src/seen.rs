@@ -1,0 +1,353 @@
+//! What was seen: numbered streams as ranges, and single ids in two generations.
+//!
+//! A stream remembers its highest number and the ranges still missing below it, so that a million
+//! broadcasts in order cost nothing, and a late one is told from a repeated one for as long as its
+//! range is open. When in doubt it says *not taken*, never *new* twice.
+#![deny(clippy::arithmetic_side_effects)]
+
+use alloc::collections::{BTreeMap, BTreeSet};
+use alloc::vec::Vec;
+use core::time::Duration;
+
+use crate::id::NodeId;
+use crate::time::Instant;
+
+/// Ids that a stream leaves behind when it is forgotten.
+const REMEMBERED: u64 = 64;
+
+/// What a number is to those who have heard others.
+#[derive(Copy, Clone, Debug, Eq, PartialEq)]
+pub(crate) enum Heard {
+    /// Not heard before, and recorded now.
+    New,
+    /// Heard before.
+    Duplicate,
+    /// Cannot be recorded: too many holes.
+    NotTaken,
+}
+
+/// Who published, and in which of its lives.
+pub(crate) type StreamId = (NodeId, u32);
+
+/// The bounds of [`Streams`]; see the fields of the same name in [`Limits`](crate::Limits).
+#[derive(Copy, Clone, Debug)]
+pub(crate) struct SeenLimits {
+    pub(crate) streams: usize,
+    pub(crate) per_originator: usize,
+    pub(crate) missing_ranges: usize,
+    pub(crate) missing_for: Duration,
+    pub(crate) recent_ids: usize,
+}
+
+/// The streams of all originators.
+#[derive(Clone, Debug)]
+pub(crate) struct Streams {
+    limits: SeenLimits,
+    streams: BTreeMap<StreamId, Stream>,
+    /// The streams by when they were last heard; each stream once, under its `heard`.
+    order: BTreeMap<u64, StreamId>,
+    clock: u64,
+    forgotten: Recent<(StreamId, u64)>,
+}
+
+impl Streams {
+    pub(crate) fn new(limits: SeenLimits) -> Self {
+        Self {
+            limits,
+            streams: BTreeMap::new(),
+            order: BTreeMap::new(),
+            clock: 0,
+            forgotten: Recent::new(limits.recent_ids),
+        }
+    }
+
+    /// Records number `seq`, counted from 1, of a stream.
+    pub(crate) fn hear(&mut self, id: StreamId, seq: u64, now: Instant) -> Heard {
+        if seq == 0 {
+            return Heard::NotTaken;
+        }
+        if self.forgotten.contains(&(id, seq)) {
+            return Heard::Duplicate;
+        }
+        let heard = match self.streams.get_mut(&id) {
+            Some(stream) => stream.record(seq, now, &self.limits),
+            None => {
+                self.make_room(id.0);
+                self.streams.insert(id, Stream::first(seq, now));
+                Heard::New
+            }
+        };
+        self.touch(id);
+        heard
+    }
+
+    /// How many streams are followed.
+    #[cfg(test)]
+    fn len(&self) -> usize {
+        self.streams.len()
+    }
+
+    /// Makes the stream the one last heard.
+    fn touch(&mut self, id: StreamId) {
+        let Some(stream) = self.streams.get_mut(&id) else { return };
+        self.order.remove(&stream.heard);
+        self.clock = self.clock.saturating_add(1);
+        stream.heard = self.clock;
+        self.order.insert(self.clock, id);
+    }
+
+    /// Forgets streams until another one of `originator` fits.
+    fn make_room(&mut self, originator: NodeId) {
+        let own = self.streams.range((originator, 0)..=(originator, u32::MAX));
+        let count = own.clone().count();
+        if count >= self.limits.per_originator {
+            let oldest = own.min_by_key(|(_, stream)| stream.heard).map(|(id, _)| *id);
+            self.forget(oldest);
+        }
+        if self.streams.len() >= self.limits.streams {
+            let oldest = self.order.first_key_value().map(|(_, id)| *id);
+            self.forget(oldest);
+        }
+    }
+
+    fn forget(&mut self, id: Option<StreamId>) {
+        let Some(id) = id else { return };
+        let Some(stream) = self.streams.remove(&id) else { return };
+        self.order.remove(&stream.heard);
+        let from = stream.highest.saturating_sub(REMEMBERED.saturating_sub(1)).max(1);
+        for seq in (from..=stream.highest).filter(|seq| stream.find(*seq).is_none()) {
+            self.forgotten.insert((id, seq));
+        }
+    }
+}
+
+/// One stream. A number is seen when it is not above `highest` and in no missing range.
+#[derive(Clone, Debug)]
+struct Stream {
+    highest: u64,
+    /// In order, disjoint, below `highest`, never empty ranges.
+    missing: Vec<Missing>,
+    /// When it was last heard, on the clock of [`Streams`].
+    heard: u64,
+}
+
+#[derive(Copy, Clone, Debug)]
+struct Missing {
+    from: u64,
+    to: u64,
+    touched: Instant,
+}
+
+impl Stream {
+    /// A stream whose first heard number is `seq`: what came before may still come.
+    fn first(seq: u64, now: Instant) -> Self {
+        let mut stream = Self { highest: seq, missing: Vec::new(), heard: 0 };
+        stream.open(0, 1, seq.saturating_sub(1), now);
+        stream
+    }
+
+    fn record(&mut self, seq: u64, now: Instant, limits: &SeenLimits) -> Heard {
+        if seq > self.highest {
+            return self.raise(seq, now, limits);
+        }
+        let Some(index) = self.find(seq) else { return Heard::Duplicate };
+        let Some(range) = self.missing.get(index).copied() else { return Heard::Duplicate };
+        let splits = range.from < seq && seq < range.to;
+        if splits && !self.has_room(now, limits, Some(index)) {
+            return Heard::NotTaken;
+        }
+        // Making room may have moved the range.
+        let Some(index) = self.find(seq) else { return Heard::NotTaken };
+        self.missing.remove(index);
+        self.open(index, seq.saturating_add(1), range.to, now);
+        self.open(index, range.from, seq.saturating_sub(1), now);
+        Heard::New
+    }
+
+    fn raise(&mut self, seq: u64, now: Instant, limits: &SeenLimits) -> Heard {
+        let next = self.highest.saturating_add(1);
+        if seq > next && !self.has_room(now, limits, None) {
+            return Heard::NotTaken;
+        }
+        self.open(self.missing.len(), next, seq.saturating_sub(1), now);
+        self.highest = seq;
+        Heard::New
+    }
+
+    fn find(&self, seq: u64) -> Option<usize> {
+        let after = self.missing.partition_point(|range| range.to < seq);
+        self.missing.get(after).filter(|range| range.from <= seq).map(|_| after)
+    }
+
+    /// Inserts a range at `index`, unless it is empty.
+    fn open(&mut self, index: usize, from: u64, to: u64, touched: Instant) {
+        if from <= to {
+            self.missing.insert(index.min(self.missing.len()), Missing { from, to, touched });
+        }
+    }
+
+    /// Whether one more range may open; closes the longest untouched one but `keep` if that is old
+    /// enough.
+    fn has_room(&mut self, now: Instant, limits: &SeenLimits, keep: Option<usize>) -> bool {
+        if self.missing.len() < limits.missing_ranges {
+            return true;
+        }
+        let others = self.missing.iter().enumerate().filter(|(index, _)| Some(*index) != keep);
+        let oldest = others.min_by_key(|(_, range)| range.touched);
+        let Some((index, range)) = oldest else { return false };
+        let old = now.saturating_since(range.touched) >= limits.missing_for;
+        if old {
+            self.missing.remove(index);
+        }
+        old
+    }
+}
+
+/// Ids seen lately: two generations, so that each is remembered for one to two times `capacity`
+/// later ids.
+#[derive(Clone, Debug)]
+pub(crate) struct Recent<K> {
+    capacity: usize,
+    young: BTreeSet<K>,
+    old: BTreeSet<K>,
+}
+
+impl<K: Ord> Recent<K> {
+    pub(crate) fn new(capacity: usize) -> Self {
+        Self { capacity, young: BTreeSet::new(), old: BTreeSet::new() }
+    }
+
+    pub(crate) fn contains(&self, id: &K) -> bool {
+        self.young.contains(id) || self.old.contains(id)
+    }
+
+    /// Remembers an id; true if it was not remembered.
+    pub(crate) fn insert(&mut self, id: K) -> bool {
+        if self.contains(&id) {
+            return false;
+        }
+        if self.young.len() >= self.capacity {
+            self.old = core::mem::take(&mut self.young);
+        }
+        self.young.insert(id);
+        true
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::arithmetic_side_effects)]
+    use super::*;
+    use crate::rng::Rng;
+
+    const LIMITS: SeenLimits = SeenLimits {
+        streams: 8,
+        per_originator: 4,
+        missing_ranges: 32,
+        missing_for: Duration::from_secs(600),
+        recent_ids: 1000,
+    };
+
+    fn node(number: u8) -> NodeId {
+        NodeId::from_random_bytes([number; 16])
+    }
+
+    fn stream() -> Streams {
+        Streams::new(LIMITS)
+    }
+
+    #[test]
+    fn agrees_with_a_set_in_any_order() {
+        let mut rng = Rng::new([3; 32]);
+        for _ in 0..200 {
+            let (mut streams, mut model) = (stream(), BTreeSet::new());
+            for seq in (0..200).map(|_| 1 + rng.below(40)) {
+                let heard = streams.hear((node(1), 7), seq, Instant::ZERO);
+                assert_eq!(heard == Heard::New, model.insert(seq), "{seq} {model:?}");
+            }
+        }
+    }
+
+    #[test]
+    fn what_came_before_the_first_is_missing_not_seen() {
+        let mut streams = stream();
+        for (seq, expected) in [
+            (5, Heard::New),
+            (5, Heard::Duplicate),
+            (1, Heard::New),
+            (1, Heard::Duplicate),
+            (0, Heard::NotTaken),
+        ] {
+            assert_eq!(streams.hear((node(1), 7), seq, Instant::ZERO), expected, "{seq}");
+        }
+    }
+
+    #[test]
+    fn a_hole_too_many_is_not_taken_until_an_old_one_closes() {
+        let mut streams = stream();
+        let id = (node(1), 7);
+        for index in 1..=32 {
+            assert_eq!(streams.hear(id, index * 2, Instant::ZERO), Heard::New);
+        }
+        assert_eq!(streams.hear(id, 66, Instant::ZERO), Heard::NotTaken);
+        assert_eq!(streams.hear(id, 65, Instant::ZERO), Heard::New, "opens no hole");
+        let later = Instant::ZERO + LIMITS.missing_for;
+        assert_eq!(streams.hear(id, 67, later), Heard::New);
+        assert_eq!(streams.hear(id, 1, later), Heard::Duplicate, "its range was closed");
+        assert_eq!(streams.hear(id, 3, later), Heard::New);
+    }
+
+    #[test]
+    fn the_largest_numbers_do_no_harm() {
+        let mut streams = stream();
+        let id = (node(1), 7);
+        for (seq, expected) in [
+            (u64::MAX, Heard::New),
+            (u64::MAX, Heard::Duplicate),
+            (u64::MAX - 1, Heard::New),
+            (1, Heard::New),
+        ] {
+            assert_eq!(streams.hear(id, seq, Instant::MAX), expected, "{seq}");
+        }
+    }
+
+    #[test]
+    fn a_forgotten_stream_leaves_its_last_ids() {
+        let mut streams = stream();
+        for epoch in 0..5 {
+            for seq in 1..=100 {
+                assert_eq!(streams.hear((node(1), epoch), seq, Instant::ZERO), Heard::New);
+            }
+        }
+        assert_eq!(streams.len(), 4, "the first epoch is forgotten");
+        for seq in 37..=100 {
+            assert_eq!(streams.hear((node(1), 0), seq, Instant::ZERO), Heard::Duplicate);
+        }
+        assert_eq!(streams.hear((node(1), 0), 101, Instant::ZERO), Heard::New);
+    }
+
+    #[test]
+    fn the_least_recently_heard_stream_goes_first() {
+        let mut streams = stream();
+        for number in 0..8 {
+            assert_eq!(streams.hear((node(number), 1), 1, Instant::ZERO), Heard::New);
+        }
+        assert_eq!(streams.hear((node(0), 1), 2, Instant::ZERO), Heard::New);
+        assert_eq!(streams.hear((node(9), 1), 1, Instant::ZERO), Heard::New);
+        assert_eq!((streams.len(), streams.order.len()), (8, 8));
+        assert!(streams.streams.contains_key(&(node(0), 1)));
+        assert!(!streams.streams.contains_key(&(node(1), 1)));
+    }
+
+    #[test]
+    fn recent_ids_last_one_to_two_generations() {
+        let mut recent = Recent::new(10);
+        for id in 0..100_u32 {
+            assert!(recent.insert(id));
+            assert!(!recent.insert(id));
+            assert!((id.saturating_sub(9)..=id).all(|id| recent.contains(&id)));
+            assert!(recent.young.len() + recent.old.len() <= 20);
+        }
+        assert!(!recent.contains(&0));
+    }
+}

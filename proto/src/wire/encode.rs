@@ -1,0 +1,257 @@
+//! Writes the native lines: `msgtype` first, whole, ended by one line end.
+
+use alloc::string::{String, ToString};
+use core::fmt::Write as _;
+use core::net::SocketAddr;
+
+use crate::config::Listen;
+use crate::error::ByeReason;
+use crate::id::NodeId;
+use crate::message::{Frame, Payload};
+use crate::time::UnixTime;
+use crate::wire::native::bye_word;
+use crate::wire::{MIN_VERSION, VERSION};
+
+/// What a hello says beyond the node id.
+#[derive(Clone, Debug)]
+pub(crate) struct HelloOut<'a> {
+    pub(crate) network: &'a str,
+    pub(crate) agent: &'a str,
+    pub(crate) nonce: Option<u64>,
+    pub(crate) listen: Option<Listen>,
+    pub(crate) you: SocketAddr,
+    pub(crate) max: usize,
+}
+
+/// The hello that opens a session of version 1, and that a dialler sends to whomever it dials.
+pub(crate) fn hello(id: NodeId, hello: &HelloOut<'_>) -> Frame {
+    let mut line = Line::new("hello");
+    line.text("nodeid", &id.to_string());
+    line.number("version", VERSION);
+    line.number("min_version", MIN_VERSION);
+    line.text("network", hello.network);
+    line.text("agent", hello.agent);
+    if let Some(nonce) = hello.nonce {
+        line.number("nonce", nonce);
+    }
+    match hello.listen {
+        Some(Listen::Port(port)) => line.number("listen", u64::from(port)),
+        Some(Listen::Addr(addr)) => line.text("listen", &addr.to_string()),
+        None => {}
+    }
+    line.text("you", &hello.you.to_string());
+    line.number("max", hello.max as u64);
+    line.finish()
+}
+
+/// The hello of the article, for a node of version 0.
+pub(crate) fn hello_v0(id: NodeId) -> Frame {
+    let mut line = Line::new("hello");
+    line.text("nodeid", &id.to_string());
+    line.finish()
+}
+
+pub(crate) fn ping(nonce: Option<u64>) -> Frame {
+    with_nonce("ping", nonce)
+}
+
+pub(crate) fn pong(nonce: Option<u64>) -> Frame {
+    with_nonce("pong", nonce)
+}
+
+fn with_nonce(msgtype: &str, nonce: Option<u64>) -> Frame {
+    let mut line = Line::new(msgtype);
+    if let Some(nonce) = nonce {
+        line.number("nonce", nonce);
+    }
+    line.finish()
+}
+
+pub(crate) fn bye(
+    reason: ByeReason,
+    retry_secs: Option<u64>,
+    peers: &[(SocketAddr, NodeId)],
+) -> Frame {
+    let mut line = Line::new("bye");
+    line.text("reason", bye_word(reason));
+    if let Some(retry) = retry_secs {
+        line.number("retry", retry);
+    }
+    if !peers.is_empty() {
+        line.pairs("peers", peers.iter().map(|(addr, id)| (*addr, id.to_string())));
+    }
+    line.finish()
+}
+
+pub(crate) fn getaddr(max: Option<usize>) -> Frame {
+    let mut line = Line::new("getaddr");
+    if let Some(max) = max {
+        line.number("max", max as u64);
+    }
+    line.finish()
+}
+
+/// Addresses with the names of their nodes, and their ages in seconds unless that is `None`.
+pub(crate) fn addr(peers: &[(SocketAddr, String, u64)], ages: bool) -> Frame {
+    let mut line = Line::new("addr");
+    line.pairs("peers", peers.iter().map(|(addr, name, _)| (*addr, name.clone())));
+    if ages && !peers.is_empty() {
+        line.list("ages", peers.iter().map(|(_, _, age)| age.to_string()));
+    }
+    line.finish()
+}
+
+/// A broadcast of ours.
+pub(crate) fn broadcast(
+    originator: NodeId,
+    (epoch, seq): (u32, u64),
+    time: UnixTime,
+    kind: &str,
+    body: &Payload,
+) -> String {
+    let mut line = Line::with_room("broadcast", kind.len().saturating_add(body.as_str().len()));
+    line.text("originator", &originator.to_string());
+    line.number("epoch", u64::from(epoch));
+    line.number("seq", seq);
+    line.number("time", time.as_millis());
+    line.text("kind", kind);
+    line.json("msg", body.as_str());
+    line.text_with_end()
+}
+
+/// A one-to-one message of ours.
+pub(crate) fn message(
+    id: &str,
+    (from, to): (NodeId, NodeId),
+    time: UnixTime,
+    kind: &str,
+    body: &Payload,
+) -> String {
+    let mut line = Line::with_room("message", kind.len().saturating_add(body.as_str().len()));
+    line.text("id", id);
+    line.text("from", &from.to_string());
+    line.text("to", &to.to_string());
+    line.text("kind", kind);
+    line.number("time", time.as_millis());
+    line.number("ttl", 1);
+    line.json("msg", body.as_str());
+    line.text_with_end()
+}
+
+pub(crate) fn error(re: &str, code: &str) -> Frame {
+    let mut line = Line::new("error");
+    line.text("re", re);
+    line.text("code", code);
+    line.finish()
+}
+
+/// A line being written.
+struct Line {
+    text: String,
+}
+
+impl Line {
+    fn new(msgtype: &str) -> Self {
+        Self::with_room(msgtype, 0)
+    }
+
+    fn with_room(msgtype: &str, room: usize) -> Self {
+        let mut text = String::with_capacity(room.saturating_add(256));
+        text.push_str("{\"msgtype\":\"");
+        text.push_str(msgtype);
+        text.push('"');
+        Self { text }
+    }
+
+    fn key(&mut self, key: &str) {
+        self.text.push_str(",\"");
+        self.text.push_str(key);
+        self.text.push_str("\":");
+    }
+
+    fn text(&mut self, key: &str, value: &str) {
+        self.key(key);
+        push_quoted(&mut self.text, value);
+    }
+
+    fn number(&mut self, key: &str, value: u64) {
+        self.json(key, &value.to_string());
+    }
+
+    fn json(&mut self, key: &str, value: &str) {
+        self.key(key);
+        self.text.push_str(value);
+    }
+
+    fn pairs(&mut self, key: &str, pairs: impl Iterator<Item = (SocketAddr, String)>) {
+        self.list(
+            key,
+            pairs.map(|(addr, name)| {
+                let mut pair = String::new();
+                let _infallible = write!(pair, "[\"{addr}\",");
+                push_quoted(&mut pair, &name);
+                pair.push(']');
+                pair
+            }),
+        );
+    }
+
+    fn list(&mut self, key: &str, items: impl Iterator<Item = String>) {
+        self.key(key);
+        self.text.push('[');
+        for (index, item) in items.enumerate() {
+            if index > 0 {
+                self.text.push(',');
+            }
+            self.text.push_str(&item);
+        }
+        self.text.push(']');
+    }
+
+    fn text_with_end(mut self) -> String {
+        self.text.push_str("}\n");
+        self.text
+    }
+
+    fn finish(self) -> Frame {
+        Frame::new(&self.text_with_end())
+    }
+}
+
+/// Appends `value` as a JSON string.
+fn push_quoted(text: &mut String, value: &str) {
+    text.push('"');
+    for character in value.chars() {
+        match character {
+            '"' | '\\' => text.extend(['\\', character]),
+            '\u{0}'..='\u{1f}' => {
+                let _infallible = write!(text, "\\u{:04x}", u32::from(character));
+            }
+            _ => text.push(character),
+        }
+    }
+    text.push('"');
+}
+
+/// Bytes of `value` as a JSON string, without the quotes.
+pub(crate) fn quoted_len(value: &str) -> usize {
+    let mut text = String::new();
+    push_quoted(&mut text, value);
+    text.len().saturating_sub(2)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn quoting_is_what_serde_json_reads_back() {
+        for text in ["", "plain", "q\"b\\s/", "\u{0}\u{1f}\n\r\t\u{7f}", "äöü\u{1f600}\u{2028}"]
+        {
+            let mut quoted = String::new();
+            push_quoted(&mut quoted, text);
+            assert_eq!(serde_json::from_str::<String>(&quoted).ok().as_deref(), Some(text));
+            assert_eq!(quoted_len(text), quoted.len() - 2);
+        }
+    }
+}

@@ -1,0 +1,616 @@
+//! Reads the native messages: one JSON object, any key order, unknown fields ignored and counted.
+//!
+//! A line is valid when it is a JSON object of at most 32 levels in which the fields that the table
+//! gives its `msgtype` occur at most once, have their types, and are there if required. What the
+//! values mean is for others to judge; here a message is refused only for what its sender alone can
+//! have got wrong. An unknown `msgtype` is valid.
+#![deny(clippy::arithmetic_side_effects)]
+
+use alloc::borrow::Cow;
+use core::net::SocketAddr;
+
+use crate::config::Listen;
+use crate::error::{ByeReason, Violation};
+use crate::wire::json::{self, Fault, Span};
+
+/// A message, borrowed from its line.
+#[derive(Clone, Debug)]
+pub(crate) enum Msg<'a> {
+    Hello(Hello<'a>),
+    Ping { nonce: Option<u64> },
+    Pong { nonce: Option<u64> },
+    Bye(Bye<'a>),
+    Getaddr { max: Option<u64> },
+    Addr(Addr<'a>),
+    Broadcast(Broadcast<'a>),
+    Message(Direct<'a>),
+    Error(ErrorLine<'a>),
+    Unknown,
+}
+
+/// The kinds of message, for the table of what is allowed when.
+#[derive(Copy, Clone, Debug, Eq, PartialEq)]
+pub(crate) enum MsgKind {
+    Hello,
+    Ping,
+    Pong,
+    Bye,
+    Getaddr,
+    Addr,
+    Broadcast,
+    Message,
+    Error,
+    Unknown,
+}
+
+impl MsgKind {
+    /// All of them, in the order of the protocol's table.
+    #[cfg(any(test, feature = "testing"))]
+    pub(crate) const ALL: [Self; 10] = [
+        Self::Hello,
+        Self::Ping,
+        Self::Pong,
+        Self::Bye,
+        Self::Getaddr,
+        Self::Addr,
+        Self::Broadcast,
+        Self::Message,
+        Self::Error,
+        Self::Unknown,
+    ];
+
+    fn of(msgtype: &str) -> Self {
+        match msgtype {
+            "hello" => Self::Hello,
+            "ping" => Self::Ping,
+            "pong" => Self::Pong,
+            "bye" => Self::Bye,
+            "getaddr" => Self::Getaddr,
+            "addr" => Self::Addr,
+            "broadcast" => Self::Broadcast,
+            "message" => Self::Message,
+            "error" => Self::Error,
+            _ => Self::Unknown,
+        }
+    }
+
+    /// The fields of the message, each with whether it must be there.
+    fn fields(self) -> &'static [(Field, bool)] {
+        use Field as F;
+        match self {
+            Self::Hello => &[
+                (F::Nodeid, true),
+                (F::Version, false),
+                (F::MinVersion, false),
+                (F::Network, false),
+                (F::Agent, false),
+                (F::Nonce, false),
+                (F::Listen, false),
+                (F::You, false),
+                (F::Max, false),
+                (F::Caps, false),
+            ],
+            Self::Ping | Self::Pong => &[(F::Nonce, false)],
+            Self::Bye => &[(F::Reason, false), (F::Retry, false), (F::Peers, false)],
+            Self::Getaddr => &[(F::Max, false)],
+            Self::Addr => &[(F::Peers, true), (F::Ages, false)],
+            Self::Broadcast => &[
+                (F::Originator, true),
+                (F::Epoch, true),
+                (F::Seq, true),
+                (F::Time, true),
+                (F::Kind, true),
+                (F::Msg, true),
+            ],
+            Self::Message => &[
+                (F::Id, true),
+                (F::From, true),
+                (F::To, true),
+                (F::Kind, true),
+                (F::Time, true),
+                (F::Ttl, true),
+                (F::Msg, true),
+            ],
+            Self::Error => &[(F::Re, false), (F::Code, false)],
+            Self::Unknown => &[],
+        }
+    }
+}
+
+#[derive(Clone, Debug)]
+pub(crate) struct Hello<'a> {
+    pub(crate) nodeid: Cow<'a, str>,
+    pub(crate) version: u64,
+    pub(crate) min_version: u64,
+    pub(crate) network: Option<Cow<'a, str>>,
+    pub(crate) nonce: Option<u64>,
+    pub(crate) listen: Option<Listen>,
+    pub(crate) max: Option<u64>,
+}
+
+#[derive(Clone, Debug)]
+pub(crate) struct Bye<'a> {
+    pub(crate) reason: ByeReason,
+    pub(crate) retry: Option<u64>,
+    pub(crate) peers: Option<Span<'a>>,
+}
+
+#[derive(Clone, Debug)]
+pub(crate) struct Addr<'a> {
+    pub(crate) peers: Span<'a>,
+}
+
+#[derive(Clone, Debug)]
+pub(crate) struct Broadcast<'a> {
+    pub(crate) originator: Cow<'a, str>,
+    pub(crate) epoch: u64,
+    pub(crate) seq: u64,
+    pub(crate) time: u64,
+    pub(crate) kind: Span<'a>,
+    pub(crate) msg: Span<'a>,
+}
+
+#[derive(Clone, Debug)]
+pub(crate) struct Direct<'a> {
+    pub(crate) id: Cow<'a, str>,
+    pub(crate) from: Cow<'a, str>,
+    pub(crate) to: Cow<'a, str>,
+    pub(crate) time: u64,
+    pub(crate) kind: Span<'a>,
+    pub(crate) msg: Span<'a>,
+}
+
+#[derive(Clone, Debug)]
+pub(crate) struct ErrorLine<'a> {
+    pub(crate) re: Cow<'a, str>,
+    pub(crate) code: Cow<'a, str>,
+}
+
+impl Msg<'_> {
+    pub(crate) fn kind(&self) -> MsgKind {
+        match self {
+            Self::Hello(_) => MsgKind::Hello,
+            Self::Ping { .. } => MsgKind::Ping,
+            Self::Pong { .. } => MsgKind::Pong,
+            Self::Bye(_) => MsgKind::Bye,
+            Self::Getaddr { .. } => MsgKind::Getaddr,
+            Self::Addr(_) => MsgKind::Addr,
+            Self::Broadcast(_) => MsgKind::Broadcast,
+            Self::Message(_) => MsgKind::Message,
+            Self::Error(_) => MsgKind::Error,
+            Self::Unknown => MsgKind::Unknown,
+        }
+    }
+}
+
+/// A message and how many of its line's fields are unknown here.
+#[derive(Clone, Debug)]
+pub(crate) struct Decoded<'a> {
+    pub(crate) msg: Msg<'a>,
+    pub(crate) unknown_fields: u32,
+}
+
+/// The text of a line without the blanks around it, if it is UTF-8; empty for an empty line.
+pub(crate) fn text(line: &[u8]) -> Result<&str, Violation> {
+    match core::str::from_utf8(line) {
+        Ok(text) => Ok(text.trim_matches([' ', '\t', '\r', '\n'])),
+        Err(error) => Err(Violation::NotUtf8 { at: error.valid_up_to() }),
+    }
+}
+
+/// Reads one object.
+///
+/// # Errors
+/// [`Violation::Malformed`] if the text is not valid.
+pub(crate) fn decode(text: &str) -> Result<Decoded<'_>, Violation> {
+    read(text).map_err(|fault| Violation::Malformed { at: fault.at, what: fault.what })
+}
+
+fn read(text: &str) -> Result<Decoded<'_>, Fault> {
+    let mut fields = Fields::default();
+    json::object(text, |key, value| {
+        fields.put(Field::of(&key.unescape()), value);
+        Ok(())
+    })?;
+    let msgtype = fields.text(Field::Msgtype)?.ok_or(Fault { at: 0, what: "no msgtype" })?;
+    let kind = MsgKind::of(&msgtype);
+    fields.check(kind)?;
+    let unknown_fields = fields.unknown(kind);
+    Ok(Decoded { msg: fields.message(kind)?, unknown_fields })
+}
+
+/// The fields of all messages.
+#[derive(Copy, Clone, Debug, Eq, PartialEq)]
+enum Field {
+    Msgtype,
+    Nodeid,
+    Version,
+    MinVersion,
+    Network,
+    Agent,
+    Nonce,
+    Listen,
+    You,
+    Max,
+    Caps,
+    Reason,
+    Retry,
+    Peers,
+    Ages,
+    Originator,
+    Epoch,
+    Seq,
+    Time,
+    Kind,
+    Msg,
+    Id,
+    From,
+    To,
+    Ttl,
+    Re,
+    Code,
+}
+
+const FIELDS: usize = Field::Code as usize + 1;
+
+impl Field {
+    fn of(key: &str) -> Option<Self> {
+        Some(match key {
+            "msgtype" => Self::Msgtype,
+            "nodeid" => Self::Nodeid,
+            "version" => Self::Version,
+            "min_version" => Self::MinVersion,
+            "network" => Self::Network,
+            "agent" => Self::Agent,
+            "nonce" => Self::Nonce,
+            "listen" => Self::Listen,
+            "you" => Self::You,
+            "max" => Self::Max,
+            "caps" => Self::Caps,
+            "reason" => Self::Reason,
+            "retry" => Self::Retry,
+            "peers" => Self::Peers,
+            "ages" => Self::Ages,
+            "originator" => Self::Originator,
+            "epoch" => Self::Epoch,
+            "seq" => Self::Seq,
+            "time" => Self::Time,
+            "kind" => Self::Kind,
+            "msg" => Self::Msg,
+            "id" => Self::Id,
+            "from" => Self::From,
+            "to" => Self::To,
+            "ttl" => Self::Ttl,
+            "re" => Self::Re,
+            "code" => Self::Code,
+            _ => return None,
+        })
+    }
+
+    fn bit(self) -> u32 {
+        1_u32.checked_shl(self as u32).unwrap_or_default()
+    }
+
+    /// Whether the value has the field's type.
+    fn fits(self, value: &Span<'_>) -> bool {
+        match self {
+            Self::Msg => true,
+            Self::Listen => is_integer(value) || is_text(value),
+            Self::Version
+            | Self::MinVersion
+            | Self::Nonce
+            | Self::Max
+            | Self::Retry
+            | Self::Epoch
+            | Self::Seq
+            | Self::Time
+            | Self::Ttl => is_integer(value),
+            Self::Peers => all(value, |peer| is_text(peer) || is_pair(peer)),
+            Self::Caps => all(value, is_text),
+            Self::Ages => all(value, is_integer),
+            Self::Msgtype
+            | Self::Nodeid
+            | Self::Network
+            | Self::Agent
+            | Self::You
+            | Self::Reason
+            | Self::Originator
+            | Self::Kind
+            | Self::Id
+            | Self::From
+            | Self::To
+            | Self::Re
+            | Self::Code => is_text(value),
+        }
+    }
+}
+
+fn is_text(value: &Span<'_>) -> bool {
+    value.text.starts_with('"')
+}
+
+fn is_integer(value: &Span<'_>) -> bool {
+    value.as_integer().is_some()
+}
+
+fn is_pair(value: &Span<'_>) -> bool {
+    let mut count = 0_usize;
+    let texts = all(value, |part| {
+        count = count.saturating_add(1);
+        is_text(part)
+    });
+    texts && count == 2
+}
+
+/// Whether the value is an array and `each` holds for all its elements.
+fn all(value: &Span<'_>, mut each: impl FnMut(&Span<'_>) -> bool) -> bool {
+    let mut good = true;
+    let array = json::elements(*value, |element| good = good && each(&element));
+    array.is_some() && good
+}
+
+/// The members of an object that some message knows.
+#[derive(Debug)]
+struct Fields<'a> {
+    spans: [Option<Span<'a>>; FIELDS],
+    /// A bit for each field that occurs more than once.
+    repeated: u32,
+    /// Members that no message knows.
+    strangers: u32,
+}
+
+const _: () = assert!(FIELDS <= 32, "a bit for each field");
+
+impl Default for Fields<'_> {
+    fn default() -> Self {
+        Self { spans: [None; FIELDS], repeated: 0, strangers: 0 }
+    }
+}
+
+impl<'a> Fields<'a> {
+    fn put(&mut self, field: Option<Field>, value: Span<'a>) {
+        let Some(field) = field else {
+            self.strangers = self.strangers.saturating_add(1);
+            return;
+        };
+        let Some(slot) = self.spans.get_mut(field as usize) else { return };
+        if slot.replace(value).is_some() {
+            self.repeated |= field.bit();
+        }
+    }
+
+    fn span(&self, field: Field) -> Option<Span<'a>> {
+        self.spans.get(field as usize).copied().flatten()
+    }
+
+    /// Checks the fields of this kind of message: each at most once, of its type, there if required.
+    fn check(&self, kind: MsgKind) -> Result<(), Fault> {
+        let msgtype = [(Field::Msgtype, true)];
+        for (field, required) in msgtype.iter().chain(kind.fields()) {
+            match self.span(*field) {
+                None if *required => {
+                    return Err(Fault { at: 0, what: "a required field is missing" });
+                }
+                None => {}
+                Some(span) if self.repeated & field.bit() != 0 => {
+                    return Err(Fault { at: span.start, what: "a field occurs twice" });
+                }
+                Some(span) if !field.fits(&span) => {
+                    return Err(Fault { at: span.start, what: "a field of the wrong type" });
+                }
+                Some(_) => {}
+            }
+        }
+        Ok(())
+    }
+
+    /// How many members this kind of message does not have.
+    fn unknown(&self, kind: MsgKind) -> u32 {
+        let present = self.spans.iter().flatten().count();
+        let own = kind.fields().iter().filter(|(field, _)| self.span(*field).is_some()).count();
+        let foreign = present.saturating_sub(own).saturating_sub(1);
+        self.strangers.saturating_add(u32::try_from(foreign).unwrap_or(u32::MAX))
+    }
+
+    fn text(&self, field: Field) -> Result<Option<Cow<'a, str>>, Fault> {
+        let Some(span) = self.span(field) else { return Ok(None) };
+        span.as_text().map(Some).ok_or(Fault { at: span.start, what: "a field of the wrong type" })
+    }
+
+    fn word(&self, field: Field) -> Result<Cow<'a, str>, Fault> {
+        Ok(self.text(field)?.unwrap_or_default())
+    }
+
+    fn integer(&self, field: Field) -> Option<u64> {
+        self.span(field)?.as_integer()
+    }
+
+    fn number(&self, field: Field) -> u64 {
+        self.integer(field).unwrap_or_default()
+    }
+
+    fn required(&self, field: Field) -> Result<Span<'a>, Fault> {
+        self.span(field).ok_or(Fault { at: 0, what: "a required field is missing" })
+    }
+
+    fn message(&self, kind: MsgKind) -> Result<Msg<'a>, Fault> {
+        Ok(match kind {
+            MsgKind::Hello => Msg::Hello(self.hello()?),
+            MsgKind::Ping => Msg::Ping { nonce: self.integer(Field::Nonce) },
+            MsgKind::Pong => Msg::Pong { nonce: self.integer(Field::Nonce) },
+            MsgKind::Bye => Msg::Bye(self.bye()?),
+            MsgKind::Getaddr => Msg::Getaddr { max: self.integer(Field::Max) },
+            MsgKind::Addr => Msg::Addr(Addr { peers: self.required(Field::Peers)? }),
+            MsgKind::Broadcast => Msg::Broadcast(self.broadcast()?),
+            MsgKind::Message => Msg::Message(self.direct()?),
+            MsgKind::Error => Msg::Error(self.error()?),
+            MsgKind::Unknown => Msg::Unknown,
+        })
+    }
+
+    fn hello(&self) -> Result<Hello<'a>, Fault> {
+        let version = self.number(Field::Version);
+        Ok(Hello {
+            nodeid: self.word(Field::Nodeid)?,
+            version,
+            min_version: self.integer(Field::MinVersion).unwrap_or(version),
+            network: self.text(Field::Network)?,
+            nonce: self.integer(Field::Nonce),
+            listen: self.listen()?,
+            max: self.integer(Field::Max),
+        })
+    }
+
+    /// Where the peer listens; nothing if what it says is neither a port nor an address.
+    fn listen(&self) -> Result<Option<Listen>, Fault> {
+        if let Some(port) = self.integer(Field::Listen) {
+            return Ok(u16::try_from(port).ok().filter(|port| *port != 0).map(Listen::Port));
+        }
+        let Some(span) = self.span(Field::Listen) else { return Ok(None) };
+        let text = span.as_text().unwrap_or_default();
+        Ok(text.parse::<SocketAddr>().ok().map(Listen::Addr))
+    }
+
+    fn bye(&self) -> Result<Bye<'a>, Fault> {
+        Ok(Bye {
+            reason: bye_reason(&self.word(Field::Reason)?),
+            retry: self.integer(Field::Retry),
+            peers: self.span(Field::Peers),
+        })
+    }
+
+    fn broadcast(&self) -> Result<Broadcast<'a>, Fault> {
+        Ok(Broadcast {
+            originator: self.word(Field::Originator)?,
+            epoch: self.number(Field::Epoch),
+            seq: self.number(Field::Seq),
+            time: self.number(Field::Time),
+            kind: self.required(Field::Kind)?,
+            msg: self.required(Field::Msg)?,
+        })
+    }
+
+    fn direct(&self) -> Result<Direct<'a>, Fault> {
+        Ok(Direct {
+            id: self.word(Field::Id)?,
+            from: self.word(Field::From)?,
+            to: self.word(Field::To)?,
+            time: self.number(Field::Time),
+            kind: self.required(Field::Kind)?,
+            msg: self.required(Field::Msg)?,
+        })
+    }
+
+    fn error(&self) -> Result<ErrorLine<'a>, Fault> {
+        Ok(ErrorLine { re: self.word(Field::Re)?, code: self.word(Field::Code)? })
+    }
+}
+
+/// The words for reasons on the wire.
+const BYE_WORDS: [(ByeReason, &str); 6] = [
+    (ByeReason::Shutdown, "shutdown"),
+    (ByeReason::Disconnect, "disconnect"),
+    (ByeReason::Duplicate, "duplicate"),
+    (ByeReason::Full, "full"),
+    (ByeReason::Network, "network"),
+    (ByeReason::Version, "version"),
+];
+
+pub(crate) fn bye_word(reason: ByeReason) -> &'static str {
+    let found = BYE_WORDS.iter().find(|(known, _)| *known == reason);
+    found.map_or("other", |(_, word)| word)
+}
+
+fn bye_reason(word: &str) -> ByeReason {
+    let found = BYE_WORDS.iter().find(|(_, known)| *known == word);
+    found.map_or(ByeReason::Other, |(reason, _)| *reason)
+}
+
+/// An address that somebody tells: of a named node, or the teller's own.
+#[derive(Clone, Debug)]
+pub(crate) struct Told<'a> {
+    pub(crate) addr: Cow<'a, str>,
+    pub(crate) node: Option<Cow<'a, str>>,
+}
+
+/// Hands each entry of a checked `peers` field to `each`.
+pub(crate) fn told<'a>(peers: Span<'a>, mut each: impl FnMut(Told<'a>)) {
+    json::elements(peers, |entry| {
+        if let Some(addr) = entry.as_text() {
+            return each(Told { addr, node: None });
+        }
+        let mut parts = [None, None];
+        let mut free = parts.iter_mut();
+        json::elements(entry, |part| {
+            if let Some(slot) = free.next() {
+                *slot = part.as_text();
+            }
+        });
+        if let [Some(addr), node] = parts {
+            each(Told { addr, node });
+        }
+    });
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use alloc::format;
+    use alloc::vec::Vec;
+
+    fn fault(text: &str) -> Option<&'static str> {
+        match decode(text) {
+            Err(Violation::Malformed { what, .. }) => Some(what),
+            _ => None,
+        }
+    }
+
+    #[test]
+    fn fields_of_other_messages_are_unknown_and_free() {
+        let decoded = decode(r#"{"seq":"x","msgtype":"ping","seq":1,"zzz":{},"nonce":7}"#);
+        let decoded = decoded.map(|decoded| (decoded.msg.kind(), decoded.unknown_fields));
+        assert_eq!(decoded, Ok((MsgKind::Ping, 2)));
+    }
+
+    #[test]
+    fn own_fields_are_checked() {
+        assert_eq!(fault(r#"{"msgtype":"ping","nonce":-1}"#), Some("a field of the wrong type"));
+        assert_eq!(
+            fault(r#"{"msgtype":"ping","nonce":1,"nonce":1}"#),
+            Some("a field occurs twice")
+        );
+        assert_eq!(fault(r#"{"msgtype":"ping","msgtype":"ping"}"#), Some("a field occurs twice"));
+        assert_eq!(fault(r#"{"msgtype":"hello"}"#), Some("a required field is missing"));
+        assert_eq!(fault(r#"{"msgtype":1}"#), Some("a field of the wrong type"));
+        assert_eq!(fault("{}"), Some("no msgtype"));
+        assert_eq!(fault("[]"), Some("not an object"));
+        assert_eq!(
+            fault(r#"{"msgtype":"addr","peers":[["a","b","c"]]}"#),
+            Some("a field of the wrong type")
+        );
+    }
+
+    #[test]
+    fn keys_and_words_are_compared_unescaped() {
+        let decoded = decode(r#"{"msgt\u0079pe":"pin\u0067"}"#).map(|decoded| decoded.msg.kind());
+        assert_eq!(decoded, Ok(MsgKind::Ping));
+    }
+
+    #[test]
+    fn each_field_has_its_name_and_every_kind_its_bits() {
+        for kind in MsgKind::ALL {
+            let bits = kind.fields().iter().map(|(field, _)| field.bit());
+            assert_eq!(bits.clone().sum::<u32>(), bits.fold(0, |all, bit| all | bit), "{kind:?}");
+        }
+    }
+
+    #[test]
+    fn told_addresses_are_bare_or_named() {
+        let line = r#"{"msgtype":"addr","peers":["1.2.3.4:5",["6.7.8.9:10","n"]]}"#;
+        let mut seen = Vec::new();
+        if let Ok(Decoded { msg: Msg::Addr(addr), .. }) = decode(line) {
+            told(addr.peers, |told| seen.push(format!("{} {:?}", told.addr, told.node)));
+        }
+        assert_eq!(seen, ["1.2.3.4:5 None", "6.7.8.9:10 Some(\"n\")"]);
+    }
+}
