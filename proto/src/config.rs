@@ -6,7 +6,7 @@ use core::time::Duration;
 
 use crate::error::ConfigError;
 use crate::limits::{Limits, MAX_BROADCAST_LINE, MAX_LINE};
-use crate::wire::encode::quoted_len;
+use crate::quote::quoted_len;
 
 /// The network that nodes which name none belong to.
 pub(crate) const DEFAULT_NETWORK: &str = "peerline";

@@ -6,8 +6,8 @@
 use alloc::collections::VecDeque;
 use core::net::SocketAddr;
 
-use crate::book::group::Group;
 use crate::event::Event;
+use crate::group::Group;
 use crate::id::Side;
 
 /// What an event is charged beyond the message it holds.

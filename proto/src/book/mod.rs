@@ -3,15 +3,13 @@
 //! Learns from everybody, but trusts only its own dials: an address is *proven* when one of them
 //! completed a hello. It never dials; [`overlay`](crate::overlay) asks it whom.
 
-pub(crate) mod group;
-
 use alloc::collections::BTreeMap;
 use alloc::vec::Vec;
 use core::net::SocketAddr;
 use core::time::Duration;
 
 use crate::backoff;
-use crate::book::group::{canonical, is_dialable};
+use crate::group::{canonical, is_dialable};
 use crate::id::PeerId;
 use crate::limits::Limits;
 use crate::rng::Rng;

@@ -4,9 +4,9 @@ use alloc::format;
 use core::net::SocketAddr;
 use core::time::Duration;
 
-use crate::book::group::{canonical, is_dialable};
 use crate::config::Listen;
 use crate::error::{BroadcastError, ByeReason, CloseReason, DialError, SendError};
+use crate::group::{canonical, is_dialable};
 use crate::id::{ConnId, PeerId, Side};
 use crate::limits::MAX_BROADCAST_LINE;
 use crate::message::{Frame, Payload};

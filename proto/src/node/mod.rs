@@ -16,12 +16,12 @@ use core::net::SocketAddr;
 
 use crate::action::Action;
 use crate::book::Book;
-use crate::book::group::canonical;
 use crate::broadcast::Broadcasts;
 use crate::config::Config;
 use crate::error::{CloseReason, Refused, TransportError, Violation};
 use crate::event::Event;
 use crate::events::Events;
+use crate::group::canonical;
 use crate::id::{ConnId, Identity, NodeId};
 use crate::links::Links;
 use crate::message::Frame;

@@ -6,8 +6,8 @@ use alloc::vec::Vec;
 use core::net::SocketAddr;
 use core::time::Duration;
 
-use crate::book::group::canonical;
 use crate::config::Config;
+use crate::group::canonical;
 use crate::id::{ConnId, NodeId, PeerId, Side};
 use crate::links::Link;
 use crate::node::Node;

@@ -2,8 +2,8 @@
 
 use core::time::Duration;
 
-use crate::book::group::Group;
 use crate::error::CloseReason;
+use crate::group::Group;
 use crate::id::{ConnId, Side};
 use crate::node::Node;
 use crate::node::part::Parting;

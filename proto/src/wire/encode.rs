@@ -8,6 +8,7 @@ use crate::config::Listen;
 use crate::error::ByeReason;
 use crate::id::NodeId;
 use crate::message::{Frame, Payload};
+use crate::quote::push_quoted;
 use crate::time::UnixTime;
 use crate::wire::native::bye_word;
 use crate::wire::{MIN_VERSION, VERSION};
@@ -215,43 +216,5 @@ impl Line {
 
     fn finish(self) -> Frame {
         Frame::new(&self.text_with_end())
-    }
-}
-
-/// Appends `value` as a JSON string.
-fn push_quoted(text: &mut String, value: &str) {
-    text.push('"');
-    for character in value.chars() {
-        match character {
-            '"' | '\\' => text.extend(['\\', character]),
-            '\u{0}'..='\u{1f}' => {
-                let _infallible = write!(text, "\\u{:04x}", u32::from(character));
-            }
-            _ => text.push(character),
-        }
-    }
-    text.push('"');
-}
-
-/// Bytes of `value` as a JSON string, without the quotes.
-pub(crate) fn quoted_len(value: &str) -> usize {
-    let mut text = String::new();
-    push_quoted(&mut text, value);
-    text.len().saturating_sub(2)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn quoting_is_what_serde_json_reads_back() {
-        for text in ["", "plain", "q\"b\\s/", "\u{0}\u{1f}\n\r\t\u{7f}", "äöü\u{1f600}\u{2028}"]
-        {
-            let mut quoted = String::new();
-            push_quoted(&mut quoted, text);
-            assert_eq!(serde_json::from_str::<String>(&quoted).ok().as_deref(), Some(text));
-            assert_eq!(quoted_len(text), quoted.len() - 2);
-        }
     }
 }

@@ -1,0 +1,42 @@
+//! JSON strings, written.
+
+use alloc::string::String;
+use core::fmt::Write as _;
+
+/// Appends `value` as a JSON string.
+pub(crate) fn push_quoted(text: &mut String, value: &str) {
+    text.push('"');
+    for character in value.chars() {
+        match character {
+            '"' | '\\' => text.extend(['\\', character]),
+            '\u{0}'..='\u{1f}' => {
+                let _infallible = write!(text, "\\u{:04x}", u32::from(character));
+            }
+            _ => text.push(character),
+        }
+    }
+    text.push('"');
+}
+
+/// Bytes of `value` as a JSON string, without the quotes.
+pub(crate) fn quoted_len(value: &str) -> usize {
+    let mut text = String::new();
+    push_quoted(&mut text, value);
+    text.len().saturating_sub(2)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn quoting_is_what_serde_json_reads_back() {
+        for text in ["", "plain", "q\"b\\s/", "\u{0}\u{1f}\n\r\t\u{7f}", "äöü\u{1f600}\u{2028}"]
+        {
+            let mut quoted = String::new();
+            push_quoted(&mut quoted, text);
+            assert_eq!(serde_json::from_str::<String>(&quoted).ok().as_deref(), Some(text));
+            assert_eq!(quoted_len(text), quoted.len() - 2);
+        }
+    }
+}

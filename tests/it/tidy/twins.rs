@@ -1,0 +1,59 @@
+//! The two runtimes: thin, alike, and strangers to each other.
+
+use super::functions::functions;
+use super::source::{SourceFile, code_lines, words};
+
+const MOST_CODE: usize = 299;
+
+/// Functions that only one of the two has: file, function, why.
+const ONLY_IN_ONE: &[(&str, &str, &str)] = &[];
+
+pub(super) fn is_thin(files: &[SourceFile]) -> Vec<String> {
+    let lines: usize = files.iter().map(|file| code_lines(&file.code)).sum();
+    let fault = format!("a runtime has {lines} lines of code; the limit is {MOST_CODE}");
+    (lines > MOST_CODE).then_some(fault).into_iter().collect()
+}
+
+/// The same files with the same functions in the same order.
+pub(super) fn differences(left: &[SourceFile], right: &[SourceFile]) -> Vec<String> {
+    let (left, right) = (outline(left), outline(right));
+    let missing = |a: &[String], b: &[String]| -> Vec<String> {
+        a.iter().filter(|name| !b.contains(name)).cloned().collect()
+    };
+    let mut faults = missing(&left, &right);
+    faults.extend(missing(&right, &left));
+    if faults.is_empty() && left != right {
+        faults.push(format!("the order differs: {left:?} and {right:?}"));
+    }
+    faults.iter().map(|fault| format!("the runtimes differ: {fault}")).collect()
+}
+
+pub(super) fn names_the_other(file: &SourceFile) -> Vec<String> {
+    let other = if file.is_under("runtime-mio") {
+        "smol"
+    } else if file.is_under("runtime-smol") {
+        "mio"
+    } else {
+        return Vec::new();
+    };
+    let text = file.text.to_lowercase();
+    let lines = text.lines().enumerate();
+    let bad = lines.filter(|(_, line)| words(line, other).next().is_some());
+    bad.map(|(number, _)| file.at(number, &format!("names {other}"))).collect()
+}
+
+/// `file: function` for each function of the sources outside tests, in order.
+fn outline(files: &[SourceFile]) -> Vec<String> {
+    let mut outline = Vec::new();
+    for file in files {
+        let Some((_, name)) = file.path.split_once("/src/") else { continue };
+        outline.push(name.to_owned());
+        for function in functions(&file.code).iter().map(|function| &function.name) {
+            let is_alone = |(at, only, _): &(&str, &str, &str)| *at == name && only == function;
+            if !ONLY_IN_ONE.iter().any(is_alone) {
+                outline.push(format!("{name}: {function}"));
+            }
+        }
+    }
+    outline
+}

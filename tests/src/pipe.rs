@@ -1,0 +1,177 @@
+//! One TCP connection, as far as two programs can tell: two directions of packets on their way, what
+//! has arrived and is unread, and who is at the ends.
+
+use std::collections::VecDeque;
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use peerline_proto::{ConnId, Instant};
+
+use crate::entropy::Entropy;
+use crate::net::HostId;
+
+/// An end of a pipe.
+#[derive(Copy, Clone, Debug, Eq, PartialEq)]
+pub enum Side {
+    /// Who dialled.
+    Dialer,
+    /// Who accepted.
+    Acceptor,
+}
+
+impl Side {
+    /// The end across.
+    pub fn other(self) -> Self {
+        match self {
+            Self::Dialer => Self::Acceptor,
+            Self::Acceptor => Self::Dialer,
+        }
+    }
+}
+
+/// How bytes are cut on their way.
+#[derive(Copy, Clone, Debug, Eq, PartialEq)]
+pub enum Cut {
+    /// As much as there is.
+    Whole,
+    /// Anywhere.
+    Random,
+    /// After every byte.
+    Bytes,
+}
+
+impl Cut {
+    /// The most bytes of the next portion.
+    pub(crate) fn portion(self, entropy: &mut Entropy) -> usize {
+        match self {
+            Self::Whole => usize::MAX,
+            Self::Random => 1 << entropy.below(18),
+            Self::Bytes => 1,
+        }
+    }
+}
+
+/// What travels.
+#[derive(Clone, Debug)]
+pub(crate) enum Packet {
+    Syn { from: SocketAddr, host: Option<HostId> },
+    Accepted,
+    Refused,
+    Bytes(Vec<u8>),
+    Fin,
+    Reset,
+}
+
+/// The pipe.
+#[derive(Debug, Default)]
+pub(crate) struct Pipe {
+    latency: Duration,
+    /// By the side that writes.
+    ways: [Way; 2],
+    ends: [Option<(HostId, ConnId)>; 2],
+}
+
+/// One direction.
+#[derive(Debug, Default)]
+struct Way {
+    on_the_way: VecDeque<(Instant, Packet)>,
+    /// Arrived and unread.
+    arrived: VecDeque<u8>,
+    fin: bool,
+    /// Bytes on the way and unread.
+    unread: usize,
+    /// The unfinished line, for a trace.
+    line: Vec<u8>,
+}
+
+impl Pipe {
+    pub(crate) fn new(latency: Duration) -> Self {
+        Self { latency, ..Self::default() }
+    }
+
+    pub(crate) fn attach(&mut self, side: Side, host: HostId, conn: ConnId) {
+        self.ends[side as usize] = Some((host, conn));
+    }
+
+    /// The end is closed. True if bytes for it were unread.
+    pub(crate) fn detach(&mut self, side: Side) -> bool {
+        self.ends[side as usize] = None;
+        !self.ways[side.other() as usize].arrived.is_empty()
+    }
+
+    pub(crate) fn end(&self, side: Side) -> Option<(HostId, ConnId)> {
+        self.ends[side as usize]
+    }
+
+    /// Nobody is there, and nothing is on its way.
+    pub(crate) fn is_over(&self) -> bool {
+        self.ends == [None; 2] && self.ways.iter().all(|way| way.on_the_way.is_empty())
+    }
+
+    /// Puts a packet on its way, behind those before it.
+    pub(crate) fn transmit(&mut self, from: Side, packet: Packet, now: Instant, jitter: Duration) {
+        let way = &mut self.ways[from as usize];
+        if let Packet::Bytes(bytes) = &packet {
+            way.unread += bytes.len();
+        }
+        let before = way.on_the_way.back().map_or(now, |(at, _)| *at);
+        way.on_the_way.push_back((before.max(now + self.latency + jitter), packet));
+    }
+
+    pub(crate) fn next_arrival(&self) -> Option<Instant> {
+        let first = |way: &Way| way.on_the_way.front().map(|(at, _)| *at);
+        self.ways.iter().filter_map(first).min()
+    }
+
+    /// The next packet that has arrived, and at which end.
+    pub(crate) fn take(&mut self, now: Instant) -> Option<(Side, Packet)> {
+        for from in [Side::Dialer, Side::Acceptor] {
+            let way = &mut self.ways[from as usize];
+            if way.on_the_way.front().is_some_and(|(at, _)| *at <= now) {
+                return way.on_the_way.pop_front().map(|(_, packet)| (from.other(), packet));
+            }
+        }
+        None
+    }
+
+    /// Bytes or the end of the stream are there to be read at `to`.
+    pub(crate) fn deliver(&mut self, to: Side, packet: Packet) {
+        let way = &mut self.ways[to.other() as usize];
+        match packet {
+            Packet::Bytes(bytes) => way.arrived.extend(bytes),
+            Packet::Fin => way.fin = true,
+            Packet::Syn { .. } | Packet::Accepted | Packet::Refused | Packet::Reset => {}
+        }
+    }
+
+    /// Reads at most `most` bytes at an end.
+    pub(crate) fn read(&mut self, at: Side, most: usize) -> Option<Vec<u8>> {
+        let way = &mut self.ways[at.other() as usize];
+        let count = most.min(way.arrived.len());
+        way.unread -= count;
+        (count > 0).then(|| way.arrived.drain(..count).collect())
+    }
+
+    /// The end of the stream, once.
+    pub(crate) fn take_fin(&mut self, at: Side) -> Option<()> {
+        let way = &mut self.ways[at.other() as usize];
+        (way.arrived.is_empty() && std::mem::take(&mut way.fin)).then_some(())
+    }
+
+    /// Bytes written by a side that the other has not read.
+    pub(crate) fn unread(&self, from: Side) -> usize {
+        self.ways[from as usize].unread
+    }
+
+    /// The lines that these bytes complete.
+    pub(crate) fn lines(&mut self, from: Side, bytes: &[u8]) -> Vec<String> {
+        let way = &mut self.ways[from as usize];
+        way.line.extend_from_slice(bytes);
+        let mut lines = Vec::new();
+        while let Some(end) = way.line.iter().position(|byte| *byte == b'\n') {
+            let line: Vec<u8> = way.line.drain(..=end).collect();
+            lines.push(String::from_utf8_lossy(&line).trim_end().to_owned());
+        }
+        lines
+    }
+}
