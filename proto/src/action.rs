@@ -4,8 +4,8 @@ use core::net::SocketAddr;
 
 use crate::id::ConnId;
 
-/// An order to the driver. Closed on purpose: a driver that ignores one is broken, so a new one is a
-/// breaking change.
+/// An order to the driver. Closed on purpose: a driver that ignores one is broken, so a new one is
+/// a breaking change.
 #[derive(Copy, Clone, Debug, Eq, PartialEq)]
 pub enum Action {
     /// Open a connection; answer with [`Node::connected`](crate::Node::connected) or

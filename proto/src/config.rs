@@ -103,13 +103,15 @@ pub struct ConfigBuilder {
 }
 
 impl ConfigBuilder {
-    /// The network's name, 1 to 64 bytes as JSON. Default `peerline`, which version 0 nodes belong to.
+    /// The network's name, 1 to 64 bytes as JSON. Default `peerline`, which version 0 nodes belong
+    /// to.
     pub fn network(mut self, name: impl Into<String>) -> Self {
         self.config.network = name.into();
         self
     }
 
-    /// The program's name and version, told to peers, up to 64 bytes as JSON. Default `peerline/VERSION`.
+    /// The program's name and version, told to peers, up to 64 bytes as JSON. Default
+    /// `peerline/VERSION`.
     pub fn agent(mut self, agent: impl Into<String>) -> Self {
         self.config.agent = agent.into();
         self

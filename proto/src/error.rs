@@ -22,7 +22,8 @@ use crate::id::ConnId;
 /// | `Network`, `Version` | configuration | no |
 /// | `Transport` | the network's | the node does |
 /// | `Violation` | the peer's | no |
-/// | `DialTimeout`, `HandshakeTimeout`, `KeepAliveTimeout`, `WriteStall` | the peer's or the network's | the node does |
+/// | `DialTimeout`, `HandshakeTimeout` | the peer's or the network's | the node does |
+/// | `KeepAliveTimeout`, `WriteStall` | the peer's or the network's | the node does |
 #[derive(Clone, Debug, Eq, PartialEq, thiserror::Error)]
 #[non_exhaustive]
 pub enum CloseReason {

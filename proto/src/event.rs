@@ -9,8 +9,8 @@ use crate::message::Message;
 
 /// Something the application may want to know.
 ///
-/// Two rules hold whatever happens: each `PeerUp` is followed by exactly one `PeerDown` of that peer,
-/// and each connection that ends without ending a peer gives exactly one `ConnectionFailed`.
+/// Two rules hold whatever happens: each `PeerUp` is followed by exactly one `PeerDown` of that
+/// peer, and each connection that ends without ending a peer gives exactly one `ConnectionFailed`.
 #[derive(Clone, Debug)]
 #[non_exhaustive]
 pub enum Event {

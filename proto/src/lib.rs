@@ -1,8 +1,8 @@
 //! The peerline protocol as a pure state machine: bytes and timer ticks in, actions and events out.
 //!
-//! This crate opens no socket, reads no clock, starts no thread, logs nothing and has no global state.
-//! It is `no_std` with `alloc`. A driver owns the sockets and does what [`Action`]s say; the same
-//! seed and the same inputs give the same bytes, on every platform.
+//! This crate opens no socket, reads no clock, starts no thread, logs nothing and has no global
+//! state. It is `no_std` with `alloc`. A driver owns the sockets and does what [`Action`]s say; the
+//! same seed and the same inputs give the same bytes, on every platform.
 //!
 //! Most programs use a ready driver: `peerline-mio` or `peerline-smol`. To write your own, look at
 //! [`Node`]: accept sockets and tell it, do its actions, feed it what you read, show it the time.
@@ -18,8 +18,8 @@
 //!               poll_action   poll_event   poll_timeout   outgoing(conn)
 //! ```
 //!
-//! Features: `std` lets searches use wider instructions; `testing` adds [`testing`], an API for this
-//! project's own tests, without promise of stability. Neither changes what the node does.
+//! Features: `std` lets searches use wider instructions; `testing` adds [`testing`], an API for
+//! this project's own tests, without promise of stability. Neither changes what the node does.
 #![no_std]
 #![forbid(unsafe_code)]
 

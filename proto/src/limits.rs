@@ -43,8 +43,8 @@ pub struct Limits {
     /// Bytes waiting for one connection. When full: lower classes give way, then `send` answers
     /// `Full` and broadcasts skip. Default 1 MiB: 10 ms of a gigabit link.
     pub send_queue: usize,
-    /// Room beyond `send_queue` for ping, pong, addr and bye, bytes. Default 16 KiB: a full answer to
-    /// getaddr, so that a busy connection still proves it lives.
+    /// Room beyond `send_queue` for ping, pong, addr and bye, bytes. Default 16 KiB: a full answer
+    /// to getaddr, so that a busy connection still proves it lives.
     pub control_reserve: usize,
     /// Bytes waiting for all connections together. When over: the largest queue gives first.
     /// Default 64 MiB: 64 peers that stall at once.

@@ -18,7 +18,7 @@ use crate::limits::Limits;
 use crate::message::Frame;
 use crate::queue::{Class, FRAME_COST, Full, Outgoing, Queue};
 use crate::session::keepalive::Waits;
-use crate::session::{Closing, Dialect, Phase};
+use crate::session::{Closing, Dialect, Phase, Ready};
 use crate::stats::Stats;
 use crate::time::Instant;
 use crate::timers::Timers;
@@ -255,8 +255,8 @@ impl Links {
         Some(link)
     }
 
-    /// Ends a connection in order: what is queued goes out, then `bye`, then our half is shut and the
-    /// other's end awaited, all of it not after `latest`.
+    /// Ends a connection in order: what is queued goes out, then `bye`, then our half is shut and
+    /// the other's end awaited, all of it not after `latest`.
     pub(crate) fn close(
         &mut self,
         conn: ConnId,
@@ -273,7 +273,11 @@ impl Links {
         self.greeted(conn);
         let until = (now + self.flush_timeout).min(latest);
         let Some(link) = self.get_mut(conn) else { return };
-        link.phase = Phase::Closing(Closing { until, finished: false, ended: false, loser });
+        let ended = match &link.phase {
+            Phase::Ready(ready) => ready.superseded.is_some_and(|superseded| superseded.ended),
+            Phase::Dialing { .. } | Phase::Greeting(_) | Phase::Closing(_) => false,
+        };
+        link.phase = Phase::Closing(Closing { until, finished: false, ended, loser });
         self.finish_if_flushed(conn, now);
         self.reschedule(conn, now);
     }
@@ -343,8 +347,8 @@ impl Links {
         self.send_queue.saturating_add(self.control_reserve)
     }
 
-    /// Pushes a frame, keeps the total, and asks for a write if none was under way. Returns how many
-    /// frames of lower class gave way.
+    /// Pushes a frame, keeps the total, and asks for a write if none was under way. Returns how
+    /// many frames of lower class gave way.
     fn push(
         &mut self,
         conn: ConnId,
@@ -363,9 +367,9 @@ impl Links {
         Ok(dropped)
     }
 
-    /// Makes room for `cost` bytes below the total: the queue that could give most gives, until there
-    /// is room for a sixteenth more, so that not every frame in a flood looks for the largest queue
-    /// again. Returns how many frames gave way.
+    /// Makes room for `cost` bytes below the total: the queue that could give most gives, until
+    /// there is room for a sixteenth more, so that not every frame in a flood looks for the largest
+    /// queue again. Returns how many frames gave way.
     fn relieve(&mut self, cost: usize) -> u32 {
         let mut dropped = 0_u32;
         if self.queued.saturating_add(cost) <= self.queued_total {
@@ -481,6 +485,7 @@ impl Links {
         let mut at = match &link.phase {
             Phase::Dialing { until, .. } => *until,
             Phase::Greeting(greeting) => greeting.until,
+            Phase::Ready(Ready { superseded: Some(superseded), .. }) => superseded.until,
             Phase::Ready(ready) => ready.alive.next_deadline(&self.waits),
             Phase::Closing(closing) => closing.until,
         };

@@ -1,8 +1,8 @@
 //! Who is up, by which connections, and which of two connections to the same node stays.
 //!
 //! The rule: only the smaller node id decides. It keeps the older connection if that had a byte of
-//! late or answers a ping, else the newest; the larger id waits, and applies the same rule only if no
-//! decision comes. So the two sides never each close what the other keeps.
+//! late or answers a ping, else the newest; the larger id waits, and applies the same rule only if
+//! no decision comes. So the two sides never each close what the other keeps.
 //!
 //! Decides, and closes nothing itself. Guests have no such rule: each of their connections is
 //! served, and the guest is up while one is.
@@ -191,6 +191,14 @@ impl Peers {
             Decision::Ours { asked, .. } if last_byte > asked => self.keep(peer, older),
             Decision::Ours { until, .. } if now < until => Verdict::Wait,
             Decision::Ours { .. } => self.keep(peer, newest),
+        }
+    }
+
+    /// The other side has decided against the first connection: the newest stays.
+    pub(crate) fn give_up_first(&mut self, peer: &PeerId) -> Verdict {
+        match self.conns(peer) {
+            [_, .., newest] => self.keep(peer, *newest),
+            [] | [_] => Verdict::Wait,
         }
     }
 

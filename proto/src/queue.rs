@@ -147,8 +147,8 @@ impl Queue {
         self.waiting.first().map_or(0, |lane| lane.frames.len())
     }
 
-    /// Queues a frame. `limit` bounds what is charged afterwards; lower classes give way, the newest
-    /// first. Returns how many frames gave way.
+    /// Queues a frame. `limit` bounds what is charged afterwards; lower classes give way, the
+    /// newest first. Returns how many frames gave way.
     pub(crate) fn push(&mut self, frame: Frame, class: Class, limit: usize) -> Result<u32, Full> {
         let allowed = limit.saturating_sub(cost(&frame));
         let over = self.charged().saturating_sub(allowed);
@@ -163,8 +163,8 @@ impl Queue {
         Ok(dropped)
     }
 
-    /// Drops broadcasts, then one-to-one messages, until at most `allowed` bytes are charged or none
-    /// is left. Returns how many.
+    /// Drops broadcasts, then one-to-one messages, until at most `allowed` bytes are charged or
+    /// none is left. Returns how many.
     pub(crate) fn make_room(&mut self, allowed: usize) -> u32 {
         self.drop_below(Class::Control, allowed)
     }

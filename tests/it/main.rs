@@ -1,5 +1,7 @@
-//! The integration tests: nodes on virtual time, nodes on real sockets, the program, the source tree.
+//! The integration tests: nodes on virtual time, nodes on real sockets, the program, the source
+//! tree.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
 
 mod node_pair;
+mod node_rivals;
 mod tidy;

@@ -2,6 +2,13 @@
 
 use std::time::Duration;
 
+/// How many seeds a test runs: `usual`, or, in a longer run, as many times more as the environment
+/// variable `PEERLINE_SEEDS` is times 2,048.
+pub fn seeds(usual: u64) -> std::ops::Range<u64> {
+    let asked = std::env::var("PEERLINE_SEEDS").ok().and_then(|text| text.parse::<u64>().ok());
+    0..usual.saturating_mul(asked.unwrap_or(2_048).max(2_048)) / 2_048
+}
+
 /// A small generator (SplitMix64): quick, seedable, and the same everywhere.
 #[derive(Clone, Debug)]
 pub struct Entropy(u64);

@@ -1,23 +1,9 @@
 //! A network of real nodes on virtual time: byte pipes between them, one seed, no sockets.
 //!
 //! Pipes behave like TCP: ordered, cut anywhere, with latency, a window, a half-close each way and
-//! resets. Everything that happens after the first call is decided by the seed. After every step the
-//! rules that hold for any node are checked: the grammar of its events, one drop for each connection,
-//! no deadline left in the past.
-//!
-//! ```
-//! use std::time::Duration;
-//! use peerline_testkit::net::Net;
-//!
-//! let mut net = Net::new(1);
-//! let (a, b) = (net.add(), net.add());
-//! net.dial(a, b);
-//! assert!(net.run_until(Duration::from_secs(1), |net| net.are_peers(a, b)));
-//! let receipt = net.broadcast(a, "NEWS", "hello");
-//! assert_eq!(receipt.queued, 1);
-//! net.run_for(Duration::from_secs(1));
-//! assert_eq!(net.received(b), [("NEWS".to_string(), "\"hello\"".to_string())]);
-//! ```
+//! resets. Everything that happens after the first call is decided by the seed. After every step
+//! the rules that hold for any node are checked: the grammar of its events, one drop for each
+//! connection, no deadline left in the past.
 
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
@@ -25,15 +11,19 @@ use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::time::Duration;
 
 use peerline_proto::{
-    Action, Config, ConnId, Delivery, Event, Identity, Instant, Node, NodeId, Payload, PeerId,
-    Receipt, Start, TransportError, UnixTime,
+    Action, Config, ConnId, Delivery, DialError, Event, Identity, Instant, Node, NodeId, Payload,
+    PeerId, Receipt, Start, TransportError, UnixTime,
 };
 
 use crate::entropy::Entropy;
-use crate::pipe::{Cut, Packet, Pipe, Side};
+use crate::pipe::{Cut, Packet, Pipe, Raw, Side};
 
 /// Names one host of a [`Net`]: they count from 0.
 pub type HostId = usize;
+
+/// A connection whose one end the test itself holds.
+#[derive(Copy, Clone, Debug, Eq, PartialEq)]
+pub struct Stranger(u64);
 
 /// Bytes that may be between two hosts, unread, in each direction: a small socket buffer.
 const WINDOW: usize = 64 * 1024;
@@ -64,6 +54,20 @@ struct Grammar {
 }
 
 /// The network.
+///
+/// ```
+/// use std::time::Duration;
+/// use peerline_testkit::net::Net;
+///
+/// let mut net = Net::new(1);
+/// let (a, b) = (net.add(), net.add());
+/// net.dial(a, b);
+/// assert!(net.run_until(Duration::from_secs(1), |net| net.are_peers(a, b)));
+/// let receipt = net.broadcast(a, "NEWS", "hello");
+/// assert_eq!(receipt.queued, 1);
+/// net.run_for(Duration::from_secs(1));
+/// assert_eq!(net.received(b), [("NEWS".to_string(), "\"hello\"".to_string())]);
+/// ```
 #[derive(Debug)]
 pub struct Net {
     now: Instant,
@@ -71,6 +75,10 @@ pub struct Net {
     hosts: Vec<Host>,
     pipes: BTreeMap<u64, Pipe>,
     next_pipe: u64,
+    /// Addresses where a host is reached beside its own.
+    aliases: BTreeMap<SocketAddr, HostId>,
+    /// Addresses where the test itself listens, and who dialled there.
+    lures: BTreeMap<SocketAddr, Vec<Stranger>>,
     latency: (u64, u64),
     cut: Cut,
     trace: Option<String>,
@@ -85,6 +93,8 @@ impl Net {
             hosts: Vec::new(),
             pipes: BTreeMap::new(),
             next_pipe: 0,
+            aliases: BTreeMap::new(),
+            lures: BTreeMap::new(),
             latency: (5, 50),
             cut: Cut::Random,
             trace: None,
@@ -205,6 +215,11 @@ impl Net {
         self.with(from, |node, now| node.dial(addr, now).ok())
     }
 
+    /// Lets a host dial an address.
+    pub fn dial_addr(&mut self, from: HostId, addr: SocketAddr) -> Result<ConnId, DialError> {
+        self.with(from, |node, now| node.dial(addr, now))
+    }
+
     /// Gives a host another one's address for ever.
     pub fn bootstrap(&mut self, from: HostId, to: HostId) {
         let addr = self.addr(to);
@@ -243,20 +258,83 @@ impl Net {
         }
     }
 
-    /// Opens a connection to a host that no node is behind: the test itself speaks, through
-    /// [`inject`](Self::inject).
-    pub fn intrude(&mut self, host: HostId, from: SocketAddr) -> Option<ConnId> {
-        let conn = self.with(host, |node, now| node.accepted(from, now)).ok()?;
-        let pipe = self.new_pipe();
-        self.hosts[host].sockets.insert(conn, (pipe, Side::Acceptor));
-        self.pipes.entry(pipe).or_default().attach(Side::Acceptor, host, conn);
-        self.pump(host);
-        Some(conn)
+    /// Ends the `number`-th connection ever made by a reset at both ends.
+    pub fn break_pipe(&mut self, number: u64) {
+        for side in [Side::Dialer, Side::Acceptor] {
+            self.transmit(number, side, Packet::Reset);
+        }
     }
 
-    /// Bytes arrive on a connection.
-    pub fn inject(&mut self, host: HostId, conn: ConnId, bytes: &[u8]) {
-        self.with(host, |node, now| node.received(conn, bytes, now));
+    /// From now on nothing more arrives through the `number`-th connection ever made.
+    pub fn freeze_pipe(&mut self, number: u64) {
+        if let Some(pipe) = self.pipes.get_mut(&number) {
+            pipe.frozen = true;
+        }
+    }
+
+    /// A host is reached at this address too, without knowing.
+    pub fn alias(&mut self, addr: SocketAddr, host: HostId) {
+        self.aliases.insert(addr, host);
+    }
+
+    // ---- where the test itself is one end ----
+
+    /// Opens a connection to a host; the test speaks at the other end.
+    pub fn intrude(&mut self, host: HostId, from: SocketAddr) -> Stranger {
+        let id = self.new_pipe();
+        self.hold(id, Side::Dialer);
+        self.transmit(id, Side::Dialer, Packet::Syn { from, to: Some(host) });
+        Stranger(id)
+    }
+
+    /// The test listens at this address.
+    pub fn lure(&mut self, addr: SocketAddr) {
+        self.lures.entry(addr).or_default();
+    }
+
+    /// Who dialled an address where the test listens.
+    pub fn lured(&self, addr: SocketAddr) -> &[Stranger] {
+        self.lures.get(&addr).map_or(&[], Vec::as_slice)
+    }
+
+    /// The test writes.
+    pub fn say(&mut self, stranger: Stranger, bytes: impl AsRef<[u8]>) {
+        let side = self.raw(stranger).side;
+        self.transmit(stranger.0, side, Packet::Bytes(bytes.as_ref().to_vec()));
+    }
+
+    /// The test ends its half.
+    pub fn hang_up(&mut self, stranger: Stranger) {
+        let side = self.raw(stranger).side;
+        self.transmit(stranger.0, side, Packet::Fin);
+    }
+
+    /// The test stops reading.
+    pub fn turn_deaf(&mut self, stranger: Stranger) {
+        if let Some(raw) = self.pipes.get_mut(&stranger.0).and_then(|pipe| pipe.raw.as_mut()) {
+            raw.reads = false;
+        }
+    }
+
+    /// All that the test was told on a connection.
+    pub fn heard(&self, stranger: Stranger) -> String {
+        String::from_utf8_lossy(&self.raw(stranger).heard).into_owned()
+    }
+
+    /// Whether the node ended the connection.
+    pub fn is_cut(&self, stranger: Stranger) -> bool {
+        self.raw(stranger).cut
+    }
+
+    fn hold(&mut self, id: u64, side: Side) {
+        if let Some(pipe) = self.pipes.get_mut(&id) {
+            pipe.raw = Some(Raw { side, heard: Vec::new(), reads: true, cut: false });
+        }
+    }
+
+    fn raw(&self, stranger: Stranger) -> &Raw {
+        let raw = self.pipes.get(&stranger.0).and_then(|pipe| pipe.raw.as_ref());
+        raw.expect("a stranger's pipe stays")
     }
 
     /// Lets time pass.
@@ -324,14 +402,17 @@ impl Net {
         {
             self.on_packet(id, to, packet);
         }
-        if self.pipes.get(&id).is_some_and(Pipe::is_over) {
+        if self.pipes.get(&id).is_some_and(|pipe| pipe.raw.is_none() && pipe.is_over()) {
             self.pipes.remove(&id);
         }
     }
 
     fn on_packet(&mut self, id: u64, to: Side, packet: Packet) {
-        if let Packet::Syn { from, host } = packet {
-            return self.on_syn(id, host, from);
+        if let Packet::Syn { from, to } = packet {
+            return self.on_syn(id, to, from);
+        }
+        if self.pipes.get(&id).is_some_and(|p| p.raw.as_ref().is_some_and(|raw| raw.side == to)) {
+            return self.on_raw_packet(id, to, packet);
         }
         let Some((host, conn)) = self.pipes.get(&id).and_then(|pipe| pipe.end(to)) else {
             if matches!(packet, Packet::Bytes(_)) {
@@ -356,8 +437,20 @@ impl Net {
         }
     }
 
-    fn on_syn(&mut self, id: u64, host: Option<HostId>, from: SocketAddr) {
-        let Some(host) = host else { return self.transmit(id, Side::Acceptor, Packet::Refused) };
+    /// A packet for the test itself.
+    fn on_raw_packet(&mut self, id: u64, to: Side, packet: Packet) {
+        let Some(pipe) = self.pipes.get_mut(&id) else { return };
+        let ends = matches!(packet, Packet::Reset | Packet::Refused);
+        pipe.deliver(to, packet);
+        pipe.read_raw();
+        if let Some(raw) = &mut pipe.raw {
+            raw.cut |= ends;
+        }
+        self.write_other(id, to);
+    }
+
+    fn on_syn(&mut self, id: u64, to: Option<HostId>, from: SocketAddr) {
+        let Some(host) = to else { return self.transmit(id, Side::Acceptor, Packet::Refused) };
         if !self.hosts[host].up {
             return;
         }
@@ -381,7 +474,8 @@ impl Net {
         self.with(host, |node, now| node.closed(conn, why, now));
     }
 
-    /// Reads what waits for a connection, in portions, as far as the host and its node want to read.
+    /// Reads what waits for a connection, in portions, as far as the host and its node want to
+    /// read.
     fn read_end(&mut self, host: HostId, conn: ConnId) {
         loop {
             let Host { node, sockets, reads, .. } = &self.hosts[host];
@@ -497,12 +591,18 @@ impl Net {
         let id = self.new_pipe();
         let port = 40_000 + (id % 20_000) as u16;
         let from = SocketAddr::new(self.addr(host).ip(), port);
-        let to = self.hosts.iter().position(|host| host.addr == addr);
+        let alias = self.aliases.get(&addr).copied();
+        let to = alias.or_else(|| self.hosts.iter().position(|host| host.addr == addr));
         if let Some(pipe) = self.pipes.get_mut(&id) {
             pipe.attach(Side::Dialer, host, conn);
         }
         self.hosts[host].sockets.insert(conn, (id, Side::Dialer));
-        self.transmit(id, Side::Dialer, Packet::Syn { from, host: to });
+        if let Some(lured) = self.lures.get_mut(&addr) {
+            lured.push(Stranger(id));
+            self.hold(id, Side::Acceptor);
+            return self.transmit(id, Side::Acceptor, Packet::Accepted);
+        }
+        self.transmit(id, Side::Dialer, Packet::Syn { from, to });
     }
 
     fn drop_socket(&mut self, host: HostId, conn: ConnId) {

@@ -1,16 +1,16 @@
 //! Which lines are valid: the protocol's definition, written down without a thought for speed.
 //!
-//! A line is valid when it is UTF-8, `serde_json` takes it as a `Value`, it is an object of at most 32
-//! levels, and the fields that the table gives its `msgtype` occur at most once, have their types and
-//! are there if required. The node's parser must accept exactly these.
+//! A line is valid when it is UTF-8, `serde_json` takes it as a `Value`, it is an object of at most
+//! 32 levels, and the fields that the table gives its `msgtype` occur at most once, have their
+//! types and are there if required. The node's parser must accept exactly these.
 
 use std::fmt;
 
 use peerline_proto::MAX_DEPTH;
 use serde_json::Value;
 
-/// Judges a line; blanks around it do not count. `None` for one that holds nothing else. For a valid
-/// one, the name of its kind.
+/// Judges a line; blanks around it do not count. `None` for one that holds nothing else. For a
+/// valid one, the name of its kind.
 pub fn judge(line: &[u8]) -> Option<Result<String, String>> {
     let Ok(text) = std::str::from_utf8(line) else { return Some(Err("not UTF-8".into())) };
     let text = text.trim_matches([' ', '\t', '\r', '\n']);
@@ -120,8 +120,8 @@ fn is_peers(value: &Value) -> bool {
     })
 }
 
-/// Levels of nesting in a text that is JSON. Counted in the text, because a `Value` keeps only the last
-/// of two members of one name.
+/// Levels of nesting in a text that is JSON. Counted in the text, because a `Value` keeps only the
+/// last of two members of one name.
 fn depth(text: &str) -> usize {
     let (mut open, mut most, mut in_string, mut escaped) = (0_usize, 0, false, false);
     for byte in text.bytes() {

@@ -1,5 +1,5 @@
-//! One TCP connection, as far as two programs can tell: two directions of packets on their way, what
-//! has arrived and is unread, and who is at the ends.
+//! One TCP connection, as far as two programs can tell: two directions of packets on their way,
+//! what has arrived and is unread, and who is at the ends.
 
 use std::collections::VecDeque;
 use std::net::SocketAddr;
@@ -54,7 +54,7 @@ impl Cut {
 /// What travels.
 #[derive(Clone, Debug)]
 pub(crate) enum Packet {
-    Syn { from: SocketAddr, host: Option<HostId> },
+    Syn { from: SocketAddr, to: Option<HostId> },
     Accepted,
     Refused,
     Bytes(Vec<u8>),
@@ -69,6 +69,22 @@ pub(crate) struct Pipe {
     /// By the side that writes.
     ways: [Way; 2],
     ends: [Option<(HostId, ConnId)>; 2],
+    /// Nothing arrives any more.
+    pub(crate) frozen: bool,
+    /// The end that the test itself holds, if any.
+    pub(crate) raw: Option<Raw>,
+}
+
+/// An end without a node: the test reads and writes it.
+#[derive(Debug)]
+pub(crate) struct Raw {
+    pub(crate) side: Side,
+    /// All that came.
+    pub(crate) heard: Vec<u8>,
+    /// It takes what comes.
+    pub(crate) reads: bool,
+    /// The other side ended or reset the connection.
+    pub(crate) cut: bool,
 }
 
 /// One direction.
@@ -99,6 +115,17 @@ impl Pipe {
         !self.ways[side.other() as usize].arrived.is_empty()
     }
 
+    /// The test takes what has arrived at its end.
+    pub(crate) fn read_raw(&mut self) {
+        let Some(raw) = &mut self.raw else { return };
+        let way = &mut self.ways[raw.side.other() as usize];
+        if raw.reads {
+            way.unread -= way.arrived.len();
+            raw.heard.extend(way.arrived.drain(..));
+            raw.cut |= way.fin;
+        }
+    }
+
     pub(crate) fn end(&self, side: Side) -> Option<(HostId, ConnId)> {
         self.ends[side as usize]
     }
@@ -120,12 +147,12 @@ impl Pipe {
 
     pub(crate) fn next_arrival(&self) -> Option<Instant> {
         let first = |way: &Way| way.on_the_way.front().map(|(at, _)| *at);
-        self.ways.iter().filter_map(first).min()
+        self.ways.iter().filter(|_| !self.frozen).filter_map(first).min()
     }
 
     /// The next packet that has arrived, and at which end.
     pub(crate) fn take(&mut self, now: Instant) -> Option<(Side, Packet)> {
-        for from in [Side::Dialer, Side::Acceptor] {
+        for from in [Side::Dialer, Side::Acceptor].into_iter().filter(|_| !self.frozen) {
             let way = &mut self.ways[from as usize];
             if way.on_the_way.front().is_some_and(|(at, _)| *at <= now) {
                 return way.on_the_way.pop_front().map(|(_, packet)| (from.other(), packet));

@@ -186,8 +186,8 @@ impl Book {
         self.own.get(&canonical(addr)).is_some_and(|until| *until > now)
     }
 
-    /// When the address may be dialled. While connections are few (`urgent`), bootstrap addresses and
-    /// those that ever answered wait no longer than the urgent back-off.
+    /// When the address may be dialled. While connections are few (`urgent`), bootstrap addresses
+    /// and those that ever answered wait no longer than the urgent back-off.
     pub(crate) fn due(&self, entry: &Entry, urgent: bool) -> Instant {
         let hurried = urgent && !entry.held && (entry.bootstrap || entry.proven);
         let soonest = entry.last_try.map_or(entry.not_before, |tried| tried + self.backoff_urgent);

@@ -181,8 +181,8 @@ impl Node {
         Ok(self.flood(&Frame::new(&line), Class::Own, None))
     }
 
-    /// Parts from a peer: says bye, sends what is queued, closes. The node does not dial its address
-    /// on its own account for the longest back-off. False if no such peer is connected.
+    /// Parts from a peer: says bye, sends what is queued, closes. The node does not dial its
+    /// address on its own account for the longest back-off. False if no such peer is connected.
     ///
     /// ```
     /// # use peerline_proto::*;

@@ -1,8 +1,8 @@
 //! The node: every part together. Inputs come in, actions and events go out, nothing else happens.
 //!
 //! This file holds the whole machine on a few screens: the struct, the inputs, the outputs. What a
-//! message does is in [`on`], what the application may ask in [`commands`] and [`queries`], what time
-//! does in [`tend`], how connections end in [`part`].
+//! message does is in [`on`], what the application may ask in [`commands`] and [`queries`], what
+//! time does in [`tend`], how connections end in [`part`].
 
 mod commands;
 mod on;
@@ -41,10 +41,11 @@ use part::Parting;
 
 /// A peer-to-peer node as a state machine.
 ///
-/// **Inputs** (`accepted`, `connected`, `received`, `sent`, `closed`, `handle_timeout`, `listening`,
-/// `wall_clock`) tell what the transport and the clock did. **Commands** (`dial`, `send`, `broadcast`,
-/// …) tell what the application wants. **Outputs** (`poll_action`, `poll_event`, `poll_timeout`,
-/// `outgoing`) tell what is to be done. All are total: no bytes, times or stale ids make them panic.
+/// **Inputs** (`accepted`, `connected`, `received`, `sent`, `closed`, `handle_timeout`,
+/// `listening`, `wall_clock`) tell what the transport and the clock did. **Commands** (`dial`,
+/// `send`, `broadcast`, …) tell what the application wants. **Outputs** (`poll_action`,
+/// `poll_event`, `poll_timeout`, `outgoing`) tell what is to be done. All are total: no bytes,
+/// times or stale ids make them panic.
 ///
 /// There is no contract of use. Inputs may be batched before outputs are drained, outputs drained
 /// in any order; draining late only delays. Ids of connections that are gone are ignored. Time that
@@ -189,9 +190,9 @@ impl Node {
         }
     }
 
-    /// The dial failed, the connection broke, or, with [`TransportError::Eof`], the other side ended
-    /// its half. Answered by the connection's one [`Action::Drop`], after an end of stream perhaps not
-    /// at once.
+    /// The dial failed, the connection broke, or, with [`TransportError::Eof`], the other side
+    /// ended its half. Answered by the connection's one [`Action::Drop`], after an end of stream
+    /// perhaps not at once.
     pub fn closed(&mut self, conn: ConnId, why: TransportError, now: Instant) {
         self.advance(now);
         let Some(link) = self.links.get(conn) else { return };
@@ -200,6 +201,9 @@ impl Node {
                 self.stats.lost_at_close += self.links.ended(conn);
             }
             Phase::Closing(_) => self.let_go(conn),
+            Phase::Ready(ref ready) if why == TransportError::Eof && ready.superseded.is_some() => {
+                self.on_superseded_end(conn);
+            }
             Phase::Dialing { .. } | Phase::Greeting(_) | Phase::Ready(_) => {
                 self.end(conn, CloseReason::Transport(why), Parting::Drop);
             }

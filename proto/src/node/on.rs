@@ -18,7 +18,7 @@ use crate::node::part::Parting;
 use crate::peers::{Arrival, Verdict};
 use crate::queue::{CONTROL_BURST, Class};
 use crate::session::keepalive::KeepAlive;
-use crate::session::{Budget, Phase, Ready};
+use crate::session::{Budget, Phase, Ready, Superseded};
 use crate::time::UnixTime;
 use crate::wire::json::Span;
 use crate::wire::native::{Addr, Broadcast, Bye, Direct, ErrorLine, Hello, Msg, told};
@@ -199,6 +199,7 @@ impl Node {
             listens,
             getaddr_answered: None,
             budget: Budget::new(limits.addr_burst, limits.addr_every, self.now),
+            superseded: None,
         }
     }
 
@@ -248,10 +249,14 @@ impl Node {
     /// Applies the rule on two connections to one node.
     pub(super) fn decide(&mut self, peer: &PeerId) {
         let Some(older) = self.peers.conn(peer) else { return };
-        let Some(heard) = self.ready_mut(older).map(|ready| ready.alive.last_heard()) else {
-            return;
+        let Some(ready) = self.ready_mut(older) else { return };
+        let (heard, given_up) = (ready.alive.last_heard(), ready.superseded.is_some());
+        let verdict = if given_up {
+            self.peers.give_up_first(peer)
+        } else {
+            self.peers.decide(peer, heard, self.now, self.waits())
         };
-        match self.peers.decide(peer, heard, self.now, self.waits()) {
+        match verdict {
             Verdict::Wait => {}
             Verdict::Ask(conn) => self.ping(conn),
             Verdict::Keep { close, .. } => {
@@ -294,12 +299,14 @@ impl Node {
     // ---- bye ----
 
     fn on_bye(&mut self, conn: ConnId, bye: &Bye<'_>) {
+        if bye.reason == ByeReason::Duplicate && self.is_only_one(conn) {
+            return self.on_superseded(conn);
+        }
         let Some(link) = self.links.get(conn) else { return };
         let dialled = (link.side == Side::Dialer).then_some(link.addr);
         let reason = match bye.reason {
-            ByeReason::Duplicate if self.has_another(conn) => CloseReason::Duplicate,
-            ByeReason::Duplicate
-            | ByeReason::Shutdown
+            ByeReason::Duplicate => CloseReason::Duplicate,
+            ByeReason::Shutdown
             | ByeReason::Disconnect
             | ByeReason::Full
             | ByeReason::Network
@@ -315,10 +322,19 @@ impl Node {
         }
     }
 
-    /// Whether the connection's peer has another one.
-    fn has_another(&mut self, conn: ConnId) -> bool {
+    /// Whether the connection is all that its peer has.
+    fn is_only_one(&mut self, conn: ConnId) -> bool {
         let Some(peer) = self.ready_mut(conn).map(|ready| ready.peer.clone()) else { return false };
-        self.peers.conns(&peer).len() > 1
+        self.peers.conns(&peer) == [conn]
+    }
+
+    /// Another connection stays, by the other side's word, and we have not met it yet.
+    fn on_superseded(&mut self, conn: ConnId) {
+        let until = self.now + self.config.limits().linger;
+        if let Some(ready) = self.ready_mut(conn) {
+            ready.superseded = Some(Superseded { until, ended: false });
+        }
+        self.links.reschedule(conn, self.now);
     }
 
     // ---- addresses ----

@@ -65,6 +65,13 @@ impl Node {
         self.plan_soon();
     }
 
+    /// The other side shut its half of a connection that another is to replace: that is no end yet.
+    pub(super) fn on_superseded_end(&mut self, conn: ConnId) {
+        if let Some(superseded) = self.ready_mut(conn).and_then(|ready| ready.superseded.as_mut()) {
+            superseded.ended = true;
+        }
+    }
+
     fn part(&mut self, conn: ConnId, parting: Parting, version: u64, loser: bool) {
         let latest = self.stopping.unwrap_or(Instant::MAX);
         let bye = match parting {

@@ -88,7 +88,8 @@ impl Node {
     }
 
     /// Whether the driver should read this connection: the level behind
-    /// [`PauseReading`](crate::Action::PauseReading) and [`ResumeReading`](crate::Action::ResumeReading).
+    /// [`PauseReading`](crate::Action::PauseReading) and
+    /// [`ResumeReading`](crate::Action::ResumeReading).
     pub fn wants_read(&self, conn: ConnId) -> bool {
         self.links.get(conn).is_some() && !self.links.is_paused(conn)
     }
@@ -144,8 +145,9 @@ impl Node {
         })
     }
 
-    /// The addresses to tell the peer of this connection: alive of late, reached by a dial of ours or
-    /// by the peer's own word, never the asker's. With each its node's name and its age in seconds.
+    /// The addresses to tell the peer of this connection: alive of late, reached by a dial of ours
+    /// or by the peer's own word, never the asker's. With each its node's name and its age in
+    /// seconds.
     pub(super) fn addresses_for(
         &mut self,
         asker: ConnId,

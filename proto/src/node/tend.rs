@@ -2,14 +2,14 @@
 
 use core::time::Duration;
 
-use crate::error::CloseReason;
+use crate::error::{ByeReason, CloseReason};
 use crate::group::Group;
 use crate::id::{ConnId, Side};
 use crate::node::Node;
 use crate::node::part::Parting;
 use crate::overlay::{self, Candidate, Surroundings, Targets};
-use crate::session::Phase;
 use crate::session::keepalive::Due;
+use crate::session::{Phase, Ready};
 use crate::time::Instant;
 
 /// Least time between two thoughts about dialling, so that a storm of changes is one thought.
@@ -52,6 +52,12 @@ impl Node {
                 self.end(conn, CloseReason::HandshakeTimeout, Parting::Drop);
             }
             Phase::Dialing { .. } | Phase::Greeting(_) => {}
+            Phase::Ready(Ready { superseded: Some(superseded), .. }) => {
+                if superseded.until <= now {
+                    let reason = CloseReason::Goodbye(ByeReason::Duplicate);
+                    self.end(conn, reason, Parting::Drop);
+                }
+            }
             Phase::Ready(ready) => match ready.alive.poll(&waits, now) {
                 Due::Nothing | Due::Suspect => {}
                 Due::Ping => self.ping(conn),

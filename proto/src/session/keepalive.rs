@@ -1,7 +1,7 @@
 //! Keep-alive: when a quiet connection is probed, when its peer is suspect, and when it is dead.
 //!
-//! Any received byte is life. While we do not read a connection its clocks stand still, but we go on
-//! pinging, so that the other side sees us alive. Sends nothing itself.
+//! Any received byte is life. While we do not read a connection its clocks stand still, but we go
+//! on pinging, so that the other side sees us alive. Sends nothing itself.
 
 use core::time::Duration;
 

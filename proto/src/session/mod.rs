@@ -63,6 +63,17 @@ pub(crate) struct Ready {
     /// When we last answered its getaddr.
     pub(crate) getaddr_answered: Option<Instant>,
     pub(crate) budget: Budget,
+    pub(crate) superseded: Option<Superseded>,
+}
+
+/// The other side said that another connection stays, and we have not met that one yet: it is still
+/// on its way. Until then this one goes on carrying the peer; the other side reads it to its end.
+#[derive(Copy, Clone, Debug)]
+pub(crate) struct Superseded {
+    /// How long we wait for the other one.
+    pub(crate) until: Instant,
+    /// The other side's half is shut.
+    pub(crate) ended: bool,
 }
 
 /// The end of a connection.

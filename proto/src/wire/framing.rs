@@ -53,8 +53,8 @@ impl Framer {
         self.tail.len()
     }
 
-    /// Bytes held on to: grows by doubling, so that single bytes are cheap, but never past the limit
-    /// and a line end.
+    /// Bytes held on to: grows by doubling, so that single bytes are cheap, but never past the
+    /// limit and a line end.
     #[cfg(test)]
     fn capacity(&self) -> usize {
         self.tail.capacity()

@@ -67,8 +67,8 @@ pub(crate) fn check(text: &str, depth: usize) -> Result<(), Fault> {
     scan.end()
 }
 
-/// Checks that `text` is one JSON object of at most 32 levels, and hands each member of it to `each`
-/// in order. What `each` refuses ends the scan.
+/// Checks that `text` is one JSON object of at most 32 levels, and hands each member of it to
+/// `each` in order. What `each` refuses ends the scan.
 pub(crate) fn object<'a>(
     text: &'a str,
     mut each: impl FnMut(Text<'a>, Span<'a>) -> Result<(), Fault>,

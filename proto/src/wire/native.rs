@@ -383,7 +383,8 @@ impl<'a> Fields<'a> {
         self.spans.get(field as usize).copied().flatten()
     }
 
-    /// Checks the fields of this kind of message: each at most once, of its type, there if required.
+    /// Checks the fields of this kind of message: each at most once, of its type, there if
+    /// required.
     fn check(&self, kind: MsgKind) -> Result<(), Fault> {
         let msgtype = [(Field::Msgtype, true)];
         for (field, required) in msgtype.iter().chain(kind.fields()) {
