@@ -2,6 +2,9 @@
 //! tree.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
 
+mod golden;
+mod node_limits;
 mod node_pair;
 mod node_rivals;
+mod node_strangers;
 mod tidy;

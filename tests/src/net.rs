@@ -616,7 +616,7 @@ impl Net {
     // ---- what is checked and noted ----
 
     fn check(&self, host: HostId) {
-        let Host { node, sockets, .. } = &self.hosts[host];
+        let Host { node, sockets, up: true, .. } = &self.hosts[host] else { return };
         assert!(node.is_stopped() <= sockets.is_empty(), "host {host} stopped with sockets");
         for info in node.peers() {
             assert!(sockets.contains_key(&info.conn), "host {host} has a peer without a socket");

@@ -1,0 +1,222 @@
+//! Slow peers, slow applications, silence and ends: who pays, and how much.
+
+use std::time::Duration;
+
+use peerline_proto::{ByeReason, CloseReason, Config, Event, Limits, Payload, PeerId, SendError};
+use peerline_testkit::net::{HostId, Net};
+
+const SECOND: Duration = Duration::from_secs(1);
+
+/// Hosts that are all connected to the first.
+fn star(net: &mut Net, hosts: usize) -> Vec<HostId> {
+    let hosts: Vec<HostId> = (0..hosts).map(|_| net.add()).collect();
+    for host in &hosts[1..] {
+        net.dial(*host, hosts[0]);
+    }
+    let met = net
+        .run_until(5 * SECOND, |net| hosts[1..].iter().all(|host| net.are_peers(hosts[0], *host)));
+    assert!(met);
+    hosts
+}
+
+fn downs(net: &Net, host: HostId) -> Vec<(PeerId, CloseReason)> {
+    let reasons = net.events(host).iter().filter_map(|event| match event {
+        Event::PeerDown { peer, reason, .. } => Some((peer.clone(), reason.clone())),
+        _ => None, // Event may grow; this asks for ends alone
+    });
+    reasons.collect()
+}
+
+#[test]
+fn a_peer_that_never_reads_costs_its_queue_and_then_its_place() {
+    let mut net = Net::new(1);
+    let hosts = star(&mut net, 3);
+    let (hub, deaf, healthy) = (hosts[0], hosts[1], hosts[2]);
+    net.read(deaf, false);
+    let (body, limit) = ("x".repeat(10_000), Limits::default().send_queue);
+    let mut skipped = 0;
+    for _ in 0..400 {
+        skipped += net.broadcast(hub, "BULK", &body).skipped;
+        net.run_for(Duration::from_millis(20));
+        assert!(net.node(hub).buffered() <= limit + 300_000, "{}", net.node(hub).buffered());
+    }
+    assert!(skipped > 0);
+    net.run_for(SECOND);
+    assert_eq!(net.received(healthy).len(), 400, "nobody else is delayed");
+    net.run_for(20 * SECOND);
+    assert_eq!(downs(&net, hub)[0], (net.id(deaf), CloseReason::WriteStall));
+    assert_eq!(net.node(hub).buffered(), 0);
+}
+
+#[test]
+fn a_full_queue_is_told_and_so_is_room() {
+    let mut net = Net::new(1);
+    let hosts = star(&mut net, 2);
+    let (hub, slow) = (hosts[0], hosts[1]);
+    net.read(slow, false);
+    let (to, body) = (net.id(slow), Payload::encode(&"x".repeat(50_000)).unwrap());
+    let mut sent = 0;
+    let full = loop {
+        match net.with(hub, |node, now| node.send(&to, "BULK", &body, now)) {
+            Ok(()) => sent += 1,
+            Err(error) => break error,
+        }
+    };
+    assert!(matches!(full, SendError::Full { limit: 1_048_576, .. }), "{full:?}");
+    net.read(slow, true);
+    net.run_for(5 * SECOND);
+    assert_eq!(net.received(slow).len(), sent, "all that was taken arrives");
+    let told = |event: &&Event| matches!(event, Event::Writable { peer } if *peer == to);
+    assert_eq!(net.events(hub).iter().filter(told).count(), 1);
+}
+
+#[test]
+fn an_application_that_does_not_poll_stalls_its_senders_only() {
+    let mut net = Net::new(1);
+    let hosts = star(&mut net, 3);
+    let (hub, sender, other) = (hosts[0], hosts[1], hosts[2]);
+    net.drain(hub, false);
+    let (to, body) = (net.id(hub), Payload::encode(&"x".repeat(10_000)).unwrap());
+    let mut sent = 0;
+    for _ in 0..300 {
+        sent += u32::from(net.with(sender, |node, now| node.send(&to, "B", &body, now)).is_ok());
+        net.run_for(Duration::from_millis(10));
+        assert!(net.node(hub).buffered() <= Limits::default().event_queue + 2 * 65_536 + 20_000);
+    }
+    assert!(sent > 105, "more than the event queue holds was sent");
+    // The hub still forwards nothing of the sender, but broadcasts its own to the other.
+    assert_eq!(net.broadcast(hub, "NEWS", "hub lives").queued, 2);
+    net.run_for(SECOND);
+    assert_eq!(net.received(other).len(), 1);
+    net.drain(hub, true);
+    net.run_for(10 * SECOND);
+    assert_eq!(net.received(hub).len(), sent as usize, "nothing was lost");
+    assert!(downs(&net, hub).is_empty() && downs(&net, sender).is_empty());
+}
+
+#[test]
+fn a_host_that_vanishes_is_gone_within_twenty_seconds() {
+    for seed in 0..20 {
+        let mut net = Net::new(seed);
+        let hosts = star(&mut net, 3);
+        net.run_for(3 * SECOND);
+        net.vanish(hosts[1]);
+        net.run_for(7 * SECOND);
+        assert!(downs(&net, hosts[0]).is_empty());
+        net.run_for(13 * SECOND);
+        let expected = (net.id(hosts[1]), CloseReason::KeepAliveTimeout);
+        assert_eq!(downs(&net, hosts[0]), [expected], "seed {seed}");
+        assert!(net.are_peers(hosts[0], hosts[2]));
+    }
+}
+
+#[test]
+fn a_killed_program_is_noticed_in_one_trip() {
+    let mut net = Net::new(1);
+    let hosts = star(&mut net, 2);
+    net.kill(hosts[1]);
+    net.run_for(Duration::from_millis(200));
+    assert_eq!(downs(&net, hosts[0]).len(), 1);
+}
+
+#[test]
+fn a_quiet_network_stays_up_on_a_ping_each_way_in_eight_seconds() {
+    let mut net = Net::new(1);
+    let hosts = star(&mut net, 2);
+    let before = net.node(hosts[0]).stats();
+    net.run_for(800 * SECOND);
+    let after = net.node(hosts[0]).stats();
+    assert!(net.are_peers(hosts[0], hosts[1]));
+    let lines = after.lines_out - before.lines_out;
+    assert!((90..=210).contains(&lines), "{lines} lines in 800 s");
+}
+
+#[test]
+fn shutdown_says_bye_sends_what_is_queued_and_ends_in_time() {
+    for seed in 0..50 {
+        let mut net = Net::new(seed);
+        let hosts = star(&mut net, 4);
+        for number in 0..100 {
+            assert_eq!(net.broadcast(hosts[0], "LAST", &number.to_string()).queued, 3);
+        }
+        net.with(hosts[0], |node, now| node.shutdown(2 * SECOND, now));
+        let stopped = net.run_until(2 * SECOND, |net| net.node(hosts[0]).is_stopped());
+        assert!(stopped, "seed {seed}");
+        net.run_for(SECOND);
+        for host in &hosts[1..] {
+            assert_eq!(net.received(*host).len(), 100, "seed {seed}");
+            let reason = CloseReason::Goodbye(ByeReason::Shutdown);
+            assert_eq!(downs(&net, *host), [(net.id(hosts[0]), reason)]);
+        }
+        assert_eq!(net.node(hosts[0]).poll_timeout(), None);
+        assert_eq!(net.node(hosts[0]).stats().lost_at_close, 0);
+    }
+}
+
+#[test]
+fn shutdown_ends_in_time_even_when_nobody_reads_and_says_what_was_lost() {
+    let mut net = Net::new(1);
+    let hosts = star(&mut net, 2);
+    net.read(hosts[1], false);
+    for _ in 0..50 {
+        let _full_or_not = net.broadcast(hosts[0], "BULK", &"x".repeat(10_000));
+    }
+    net.with(hosts[0], |node, now| node.shutdown(2 * SECOND, now));
+    assert!(net.run_until(2 * SECOND, |net| net.node(hosts[0]).is_stopped()));
+    assert!(net.node(hosts[0]).stats().lost_at_close > 0);
+}
+
+#[test]
+fn who_was_disconnected_stays_away() {
+    let mut net = Net::new(1);
+    let hosts = star(&mut net, 2);
+    let peer = net.id(hosts[1]);
+    assert!(net.with(hosts[0], |node, now| node.disconnect(&peer, now)));
+    net.run_for(600 * SECOND);
+    assert_eq!(downs(&net, hosts[0]), [(peer.clone(), CloseReason::Local)]);
+    let reason = CloseReason::Goodbye(ByeReason::Disconnect);
+    assert_eq!(downs(&net, hosts[1]), [(net.id(hosts[0]), reason)]);
+    assert!(!net.are_peers(hosts[0], hosts[1]));
+    assert!(!net.with(hosts[0], |node, now| node.disconnect(&peer, now)));
+}
+
+#[test]
+fn all_queues_together_are_bounded_and_the_largest_gives() {
+    let mut limits = Limits::default();
+    limits.send_queue = 400_000;
+    limits.queued_total = 1_000_000;
+    let mut net = Net::new(1);
+    let hub = net.add_with(Config::builder().limits(limits).build().unwrap());
+    let leaves: Vec<HostId> = (0..5).map(|_| net.add()).collect();
+    for leaf in &leaves {
+        net.dial(*leaf, hub);
+    }
+    assert!(net.run_until(5 * SECOND, |net| net.node(hub).peer_count() == 5));
+    for leaf in &leaves[..4] {
+        net.read(*leaf, false);
+    }
+    for _ in 0..100 {
+        let _skips_some = net.broadcast(hub, "BULK", &"x".repeat(10_000));
+        net.run_for(Duration::from_millis(10));
+        assert!(net.node(hub).buffered() <= 1_000_000 + 20_000, "{}", net.node(hub).buffered());
+    }
+    net.run_for(SECOND);
+    assert!(net.received(leaves[4]).len() > 90, "{}", net.received(leaves[4]).len());
+}
+
+#[test]
+fn a_body_too_large_is_the_callers_error_and_nothing_is_sent() {
+    let mut net = Net::new(1);
+    let hosts = star(&mut net, 2);
+    let (to, body) = (net.id(hosts[1]), Payload::encode(&"x".repeat(262_144)).unwrap());
+    let broadcast = net.with(hosts[0], |node, now| node.broadcast("B", &body, now));
+    let text = broadcast.unwrap_err().to_string();
+    assert!(text.ends_with("the limit is 262144"), "{text}");
+    let sent = net.with(hosts[0], |node, now| node.send(&to, "B", &body, now));
+    assert!(matches!(sent, Err(SendError::TooLarge { limit: 262_144, .. })), "{sent:?}");
+    let kind = "k".repeat(129);
+    let sent = net.with(hosts[0], |node, now| node.send(&to, &kind, &body, now));
+    assert_eq!(sent, Err(SendError::KindTooLong { len: 129, limit: 128 }));
+    net.run_for(SECOND);
+    assert!(net.received(hosts[1]).is_empty() && net.are_peers(hosts[0], hosts[1]));
+}
