@@ -2,6 +2,7 @@
 //! tree.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
 
+mod conformance;
 mod golden;
 mod node_limits;
 mod node_pair;

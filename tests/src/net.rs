@@ -238,6 +238,14 @@ impl Net {
         self.pump(host);
     }
 
+    /// Takes one event of a host whose application does not drain by itself.
+    pub fn take_event(&mut self, host: HostId) -> Option<Event> {
+        let event = self.hosts[host].node.poll_event()?;
+        self.hosts[host].grammar.check(&event);
+        self.pump(host);
+        Some(event)
+    }
+
     /// Whether a host reads its sockets. It does by default.
     pub fn read(&mut self, host: HostId, reads: bool) {
         self.hosts[host].reads = reads;
@@ -309,6 +317,12 @@ impl Net {
         self.transmit(stranger.0, side, Packet::Fin);
     }
 
+    /// The test breaks the connection.
+    pub fn break_off(&mut self, stranger: Stranger) {
+        let side = self.raw(stranger).side;
+        self.transmit(stranger.0, side, Packet::Reset);
+    }
+
     /// The test stops reading.
     pub fn turn_deaf(&mut self, stranger: Stranger) {
         if let Some(raw) = self.pipes.get_mut(&stranger.0).and_then(|pipe| pipe.raw.as_mut()) {
@@ -357,6 +371,18 @@ impl Net {
             self.step();
         }
         true
+    }
+
+    /// Lets time pass, step by step, as long as `goes_on` says so after each and at most for `limit`.
+    pub fn run_while(&mut self, limit: Duration, mut goes_on: impl FnMut(&mut Self) -> bool) {
+        let end = self.now + limit;
+        while goes_on(self) {
+            if self.next_event().is_none_or(|at| at > end) {
+                self.now = end;
+                return;
+            }
+            self.step();
+        }
     }
 
     // ---- how it runs ----

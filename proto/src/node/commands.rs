@@ -19,7 +19,6 @@ use crate::wire::encode::{self, HelloOut};
 
 /// Whom a broadcast reached on its first step.
 #[derive(Copy, Clone, Debug, Default, Eq, PartialEq)]
-#[must_use]
 #[non_exhaustive]
 pub struct Receipt {
     /// Neighbours whose queue took it.

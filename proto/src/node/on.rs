@@ -303,7 +303,12 @@ impl Node {
             return self.on_superseded(conn);
         }
         let Some(link) = self.links.get(conn) else { return };
-        let dialled = (link.side == Side::Dialer).then_some(link.addr);
+        let place = match &link.phase {
+            Phase::Ready(ready) => ready.listens,
+            Phase::Dialing { .. } | Phase::Greeting(_) | Phase::Closing(_) => {
+                (link.side == Side::Dialer).then_some(link.addr)
+            }
+        };
         let reason = match bye.reason {
             ByeReason::Duplicate => CloseReason::Duplicate,
             ByeReason::Shutdown
@@ -317,7 +322,7 @@ impl Node {
             self.learn_all(conn, peers);
         }
         self.end(conn, reason, Parting::Silent);
-        if let (Some(addr), Some(retry)) = (dialled, bye.retry) {
+        if let (Some(addr), Some(retry)) = (place, bye.retry) {
             self.book.hold(addr, Duration::from_secs(retry), self.now);
         }
     }

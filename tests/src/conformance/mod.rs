@@ -1,0 +1,302 @@
+//! The scripts that every runtime passes, and what a runtime implements to be put through them.
+//!
+//! A runtime implements [`Runtime`] and [`Subject`], and calls [`check_all`] with a
+//! [`Loopback`](loopback::Loopback) stage, which plays strangers on real sockets of the loopback
+//! interface. The same scripts run on virtual time on a [`Simulated`](simulated::Simulated) stage.
+//! Every stage must give the same text: the events of each node, in order.
+
+pub mod loopback;
+pub mod scripts;
+pub mod simulated;
+
+use std::collections::BTreeMap;
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use peerline_proto::{
+    CloseReason, Delivery, Event, Limits, NodeId, Payload, PeerId, PeerInfo, Receipt, Side, Stats,
+    Violation,
+};
+
+/// How a node under test is set up.
+#[derive(Clone, Debug, Default)]
+pub struct Setup {
+    /// Its bounds.
+    pub limits: Limits,
+    /// Addresses that it dials for ever.
+    pub bootstrap: Vec<SocketAddr>,
+}
+
+/// What a node under test is told to do.
+#[derive(Clone, Debug)]
+pub enum Command {
+    /// Open a connection.
+    Dial(SocketAddr),
+    /// Publish to all.
+    Broadcast(String, Payload),
+    /// Send to one.
+    Send(PeerId, String, Payload),
+    /// Part from one.
+    Disconnect(PeerId),
+    /// Stop within this time.
+    Shutdown(Duration),
+}
+
+/// A runtime: whatever can start a node that listens at one port of 127.0.0.1 of its choice.
+pub trait Runtime {
+    /// The running node.
+    type Subject: Subject;
+
+    /// Starts a node.
+    fn start(&self, setup: Setup) -> Self::Subject;
+}
+
+/// A running node. Nothing takes its events but [`next_event`](Self::next_event), so while that is
+/// not called, the application does not drain. Dropping it stops it.
+pub trait Subject {
+    /// Where it listens.
+    fn addr(&self) -> SocketAddr;
+    /// Who it is.
+    fn id(&self) -> NodeId;
+    /// Carries out a command; an error is its text.
+    fn command(&self, command: Command) -> Result<Receipt, String>;
+    /// Its peers.
+    fn peers(&self) -> Vec<PeerInfo>;
+    /// Its counters.
+    fn stats(&self) -> Stats;
+    /// The next event, if one comes within the time.
+    fn next_event(&self, within: Duration) -> Option<Event>;
+}
+
+/// Where scripts are played: nodes, and strangers that speak raw bytes. Nodes and strangers are
+/// counted from 0.
+pub trait Stage {
+    /// Starts a node.
+    fn start(&mut self, setup: Setup) -> usize;
+    /// Where a node listens.
+    fn addr(&self, node: usize) -> SocketAddr;
+    /// Who a node is.
+    fn id(&self, node: usize) -> NodeId;
+    /// See [`Subject::command`].
+    fn command(&mut self, node: usize, command: Command) -> Result<Receipt, String>;
+    /// See [`Subject::peers`].
+    fn peers(&self, node: usize) -> Vec<PeerInfo>;
+    /// See [`Subject::stats`].
+    fn stats(&self, node: usize) -> Stats;
+    /// See [`Subject::next_event`].
+    fn next_event(&mut self, node: usize, within: Duration) -> Option<Event>;
+    /// An address where nobody listens.
+    fn nowhere(&mut self) -> SocketAddr;
+
+    /// A stranger connects to a node.
+    fn connect(&mut self, node: usize) -> usize;
+    /// A stranger writes; what the node does not take any more is lost.
+    fn say(&mut self, stranger: usize, bytes: &[u8]);
+    /// What a stranger was told so far, as far as it reads.
+    fn heard(&mut self, stranger: usize) -> String;
+    /// A stranger reads no more.
+    fn turn_deaf(&mut self, stranger: usize);
+    /// A stranger ends its half.
+    fn hang_up(&mut self, stranger: usize);
+    /// A stranger breaks the connection.
+    fn reset(&mut self, stranger: usize);
+    /// Whether the node ends a stranger's connection within the time.
+    fn is_cut(&mut self, stranger: usize, within: Duration) -> bool;
+}
+
+/// How long a script waits for anything: a sign that something hangs, not a measure of speed.
+pub const PATIENCE: Duration = Duration::from_secs(20);
+
+/// The node id of strangers that say hello.
+pub const STRANGER: &str = "11111111-1111-4111-8111-111111111111";
+
+/// The whole text that the scripts must give, on every stage.
+pub fn expected() -> &'static str {
+    include_str!("../../golden/conformance.txt")
+}
+
+/// Plays all scripts, each on a stage of its own, and returns what happened.
+pub fn play_all<S: Stage>(mut stage: impl FnMut() -> S) -> String {
+    let mut text = String::new();
+    for (name, script) in scripts::ALL {
+        let mut stage = stage();
+        let mut play = Play::new(&mut stage);
+        script(&mut play);
+        text.push_str(&format!("# {name}\n{}\n", play.text()));
+    }
+    text
+}
+
+/// Plays all scripts and compares.
+///
+/// # Panics
+/// If a script waits in vain, or the events differ from those expected.
+pub fn check_all<S: Stage>(stage: impl FnMut() -> S) {
+    let text = play_all(stage);
+    let differs = text.lines().zip(expected().lines()).find(|(ours, theirs)| ours != theirs);
+    assert_eq!(differs, None, "a line differs from the expected one; all of it:\n{text}");
+    assert_eq!(text.lines().count(), expected().lines().count());
+}
+
+/// A script being played: the stage, and each node's events so far.
+#[allow(missing_debug_implementations)] // a stage has nothing to show but its nodes
+pub struct Play<'a> {
+    stage: &'a mut dyn Stage,
+    names: BTreeMap<PeerId, String>,
+    logs: Vec<Vec<String>>,
+}
+
+impl<'a> Play<'a> {
+    fn new(stage: &'a mut dyn Stage) -> Self {
+        let mut names = BTreeMap::new();
+        let stranger: NodeId = STRANGER.parse().expect("a constant UUID");
+        names.insert(PeerId::Node(stranger), "stranger".to_owned());
+        Self { stage, names, logs: Vec::new() }
+    }
+
+    /// The stage.
+    pub fn stage(&mut self) -> &mut dyn Stage {
+        self.stage
+    }
+
+    /// Starts a node; they are called a, b, c, …
+    pub fn start(&mut self, setup: Setup) -> usize {
+        let node = self.stage.start(setup);
+        let name = char::from(b'a' + u8::try_from(node).expect("a few nodes"));
+        self.names.insert(PeerId::Node(self.stage.id(node)), name.to_string());
+        self.logs.push(Vec::new());
+        node
+    }
+
+    /// Two nodes with short time-outs that are connected, a having dialled b.
+    pub fn pair(&mut self, limits: &Limits) -> (usize, usize) {
+        let setup = Setup { limits: limits.clone(), bootstrap: Vec::new() };
+        let (a, b) = (self.start(setup.clone()), self.start(setup));
+        self.dial(a, b);
+        self.wait(a, "up b, dialled");
+        self.wait(b, "up a");
+        (a, b)
+    }
+
+    /// One node dials another.
+    pub fn dial(&mut self, from: usize, to: usize) {
+        let addr = self.stage.addr(to);
+        self.command(from, Command::Dial(addr)).expect("it can dial");
+    }
+
+    /// Carries out a command.
+    pub fn command(&mut self, node: usize, command: Command) -> Result<Receipt, String> {
+        self.stage.command(node, command)
+    }
+
+    /// A node publishes a text to `reached` others.
+    pub fn broadcast(&mut self, node: usize, kind: &str, text: &str, reached: usize) {
+        let body = Payload::encode(text).expect("a text is JSON");
+        let receipt = self.command(node, Command::Broadcast(kind.to_owned(), body));
+        assert_eq!(receipt.expect("it can publish").queued, reached);
+    }
+
+    /// A node sends a text to another.
+    pub fn send(&mut self, from: usize, to: usize, kind: &str, text: &str) -> Result<(), String> {
+        let (peer, body) = (self.peer(to), Payload::encode(text).expect("a text is JSON"));
+        self.command(from, Command::Send(peer, kind.to_owned(), body)).map(|_| ())
+    }
+
+    /// The name of a node to others.
+    pub fn peer(&self, node: usize) -> PeerId {
+        PeerId::Node(self.stage.id(node))
+    }
+
+    /// A stranger connects and says hello; the node sees it come up.
+    pub fn stranger(&mut self, node: usize) -> usize {
+        let stranger = self.stage.connect(node);
+        self.stage.say(stranger, hello().as_bytes());
+        self.wait(node, "up stranger");
+        stranger
+    }
+
+    /// Waits for a node's next event, which must be this one.
+    ///
+    /// # Panics
+    /// If it is another one, or none comes.
+    pub fn wait(&mut self, node: usize, expected: &str) {
+        let event = self.next(node);
+        assert_eq!(event, expected, "node {node}, after {:#?}", self.logs[node]);
+        self.logs[node].push(event);
+    }
+
+    /// A node's next event as text, without noting it.
+    pub fn next(&mut self, node: usize) -> String {
+        let event = self.stage.next_event(node, PATIENCE);
+        let event = event.unwrap_or_else(|| {
+            panic!("node {node} says nothing more after {:#?}", self.logs[node])
+        });
+        self.describe(&event)
+    }
+
+    /// Writes into a node's log what a script found out otherwise.
+    pub fn note(&mut self, node: usize, text: &str) {
+        self.logs[node].push(text.to_owned());
+    }
+
+    /// Whether a node says nothing more for a moment.
+    pub fn is_quiet(&mut self, node: usize) -> bool {
+        let event = self.stage.next_event(node, Duration::from_millis(50));
+        event.is_none()
+    }
+
+    fn name(&self, peer: &PeerId) -> String {
+        self.names.get(peer).cloned().unwrap_or_else(|| peer.to_string())
+    }
+
+    fn describe(&self, event: &Event) -> String {
+        let dialled = |side: &Side| match side {
+            Side::Dialer => ", dialled",
+            Side::Listener => "",
+        };
+        match event {
+            Event::PeerUp { peer, side, .. } => format!("up {}{}", self.name(peer), dialled(side)),
+            Event::PeerDown { peer, reason, .. } => {
+                format!("down {}: {}", self.name(peer), describe_reason(reason))
+            }
+            Event::ConnectionFailed { side, reason, .. } => {
+                format!("failed{}: {}", dialled(side), describe_reason(reason))
+            }
+            Event::Message(message) => {
+                let how = match message.delivery() {
+                    Delivery::Broadcast => "broadcast",
+                    _ => "message", // Delivery may grow
+                };
+                let from = self.name(&PeerId::Node(message.from()));
+                format!("{how} of {from}: {} {}", message.kind(), message.body())
+            }
+            Event::Writable { peer } => format!("writable {}", self.name(peer)),
+            other => format!("{other:?}"), // Event may grow; scripts know the above
+        }
+    }
+
+    fn text(&self) -> String {
+        let mut text = String::new();
+        for (node, log) in (b'a'..).zip(&self.logs) {
+            for line in log {
+                text.push_str(&format!("{}: {line}\n", char::from(node)));
+            }
+        }
+        text
+    }
+}
+
+/// A reason without what depends on timing: how much of a line had arrived.
+fn describe_reason(reason: &CloseReason) -> String {
+    match reason {
+        CloseReason::Violation(Violation::LineTooLong { limit, .. }) => {
+            format!("line is too long; the limit is {limit}")
+        }
+        other => other.to_string(), // the rest is the same everywhere
+    }
+}
+
+/// A stranger's hello.
+pub fn hello() -> String {
+    format!("{{\"msgtype\":\"hello\",\"nodeid\":\"{STRANGER}\",\"version\":1}}\n")
+}
