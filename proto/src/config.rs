@@ -172,6 +172,7 @@ fn check_sizes(limits: &Limits) -> Result<(), ConfigError> {
 fn check_counts(limits: &Limits) -> Result<(), ConfigError> {
     for (field, got) in [
         ("half_open", limits.half_open),
+        ("closing", limits.closing),
         ("max_dialing", limits.max_dialing),
         ("guest_connections", limits.guest_connections),
         ("rivals", limits.rivals),

@@ -18,8 +18,9 @@
 //!               poll_action   poll_event   poll_timeout   outgoing(conn)
 //! ```
 //!
-//! Features: `std` lets searches use wider instructions; `testing` adds [`testing`], an API for
-//! this project's own tests, without promise of stability. Neither changes what the node does.
+//! Features: `std` lets searches use wider instructions; `testing` adds a module of that name, an
+//! API for this project's own tests, without promise of stability. Neither changes what the node
+//! does.
 #![no_std]
 #![forbid(unsafe_code)]
 

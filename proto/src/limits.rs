@@ -1,8 +1,8 @@
 //! Every bound of a node in one place: a name, a default, a reason.
 //!
 //! Nothing a peer does makes the node hold more than these add up to;
-//! [`Limits::worst_case_connection`] and [`Limits::worst_case_node`] do the sum. A limit that is
-//! hit costs whoever hit it and is counted in [`Stats`](crate::Stats).
+//! [`Limits::worst_case_stranger`], [`Limits::worst_case_peer`] and [`Limits::worst_case_node`] do
+//! the sum. A limit that is hit costs whoever hit it and is counted in [`Stats`](crate::Stats).
 
 use core::time::Duration;
 
@@ -57,6 +57,9 @@ pub struct Limits {
     /// crowded network group that has sent least goes. Default 256: 16 MiB never read, a second of
     /// joins at a busy bootstrap.
     pub half_open: usize,
+    /// Connections that end in order. When full: the one that has taken longest is let go. Default
+    /// 256, as many as may begin.
+    pub closing: usize,
     /// Peers that dialled us. When full: `bye full`. Default 64 (source: DESIGN of peerline;
     /// Bitcoin Core has 114).
     pub max_inbound: usize,
@@ -132,13 +135,71 @@ pub struct Limits {
     /// Missing ranges per stream. When full: the longest untouched is closed, if old enough.
     /// Default 32.
     pub missing_ranges: usize,
-    /// How long a missing range is kept open at least. Default 10 min.
+    /// How long a missing range is kept open at least before another may take its place. Default 0:
+    /// until there is repair, a hole is what a slow peer was not sent, and never closes by itself.
     pub missing_for: Duration,
     /// Ids remembered one by one: of closed streams, and of one-to-one messages. Two generations
     /// of this many each. Default 8,192.
     pub recent_ids: usize,
     /// Least time between two changes of our own epoch. Default 60 s.
     pub new_epoch_every: Duration,
+}
+
+/// Bytes of a connection itself: its state, its slot, its deadline, its places in the tables.
+pub(crate) const LINK_COST: usize = 1024;
+/// Bytes of our own first lines to somebody who has not said hello: hello, or bye with others.
+pub(crate) const FIRST_WORDS: usize = 2048;
+/// Bytes of an address in the book, or of one of our own.
+pub(crate) const ADDRESS_COST: usize = 256;
+/// Bytes of a stream and of its place in the order.
+pub(crate) const STREAM_COST: usize = 192;
+/// Bytes of one missing range.
+pub(crate) const RANGE_COST: usize = 24;
+/// Bytes of a single id and of its place in a set.
+pub(crate) const ID_COST: usize = 96;
+
+impl Limits {
+    /// Bytes that a connection without hello can make the node hold, 7 KiB by default.
+    pub fn worst_case_stranger(&self) -> usize {
+        MAX_FIRST_LINE + 1 + FIRST_WORDS + LINK_COST
+    }
+
+    /// Bytes that one connection of a peer can make the node hold, 1.3 MiB by default, most of them
+    /// in its queue; its undelivered events not counted, which all peers share.
+    pub fn worst_case_peer(&self) -> usize {
+        sum([self.max_line, 1, self.send_queue, self.control_reserve, LINK_COST])
+    }
+
+    /// Bytes that all peers together can make the node hold, when the driver hands in at most
+    /// `read` bytes at once and the application dials nobody beyond `target_outbound`.
+    ///
+    /// ```
+    /// use peerline_proto::Limits;
+    ///
+    /// let bytes = Limits::default().worst_case_node(64 * 1024);
+    /// assert_eq!(bytes >> 20, 164, "in MiB, by default");
+    /// ```
+    pub fn worst_case_node(&self, read: usize) -> usize {
+        let per_peer = self.rivals.max(self.guest_connections);
+        let inbound = self.max_inbound.saturating_mul(per_peer);
+        let connections = sum([inbound, self.target_outbound, self.max_dialing]);
+        let line = sum([self.max_line, 1, self.control_reserve, LINK_COST, read]);
+        let holes = self.missing_ranges.saturating_mul(RANGE_COST);
+        sum([
+            self.half_open.saturating_mul(self.worst_case_stranger()),
+            self.closing.saturating_mul(LINK_COST),
+            connections.saturating_mul(line),
+            self.queued_total,
+            self.event_queue,
+            self.book.saturating_mul(ADDRESS_COST),
+            self.streams.saturating_mul(STREAM_COST.saturating_add(holes)),
+            self.recent_ids.saturating_mul(4).saturating_mul(ID_COST),
+        ])
+    }
+}
+
+fn sum<const N: usize>(parts: [usize; N]) -> usize {
+    parts.into_iter().fold(0, usize::saturating_add)
 }
 
 impl Default for Limits {
@@ -151,6 +212,7 @@ impl Default for Limits {
             queued_total: 64 * 1024 * 1024,
             event_queue: 1024 * 1024,
             half_open: 256,
+            closing: 256,
             max_inbound: 64,
             target_outbound: 8,
             max_dialing: 8,
@@ -182,9 +244,26 @@ impl Default for Limits {
             streams: 4096,
             streams_per_originator: 4,
             missing_ranges: 32,
-            missing_for: Duration::from_secs(600),
+            missing_for: Duration::ZERO,
             recent_ids: 8192,
             new_epoch_every: Duration::from_secs(60),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_stranger_is_cheap() {
+        assert!(Limits::default().worst_case_stranger() <= 8 * 1024);
+    }
+
+    #[test]
+    fn no_limits_overflow_the_sum() {
+        let limits = Limits { max_line: usize::MAX, streams: usize::MAX, ..Limits::default() };
+        assert_eq!(limits.worst_case_node(usize::MAX), usize::MAX);
+        assert_eq!(limits.worst_case_peer(), usize::MAX);
     }
 }

@@ -13,7 +13,7 @@ use core::time::Duration;
 
 use crate::action::Action;
 use crate::error::Violation;
-use crate::id::{ConnId, Side};
+use crate::id::{ConnId, PeerId, Side};
 use crate::limits::Limits;
 use crate::message::Frame;
 use crate::queue::{Class, FRAME_COST, Full, Outgoing, Queue};
@@ -53,7 +53,7 @@ impl Link {
                 Dialect::Unknown(byte) => return Err(Violation::UnknownDialect { byte }),
             },
             Phase::Ready(_) => {}
-            Phase::Closing(closing) if closing.loser => {}
+            Phase::Closing(closing) if closing.loser.is_some() => {}
             Phase::Closing(_) | Phase::Dialing { .. } => {
                 *rest = &[];
                 return Ok(None);
@@ -110,6 +110,8 @@ pub(crate) struct Links {
     nonces: BTreeMap<u64, ConnId>,
     /// Connections that the driver was told not to read.
     paused: BTreeSet<ConnId>,
+    /// Connections that end in order, by when they began to.
+    closing: BTreeSet<(Instant, ConnId)>,
     send_queue: usize,
     control_reserve: usize,
     queued_total: usize,
@@ -138,6 +140,7 @@ impl Links {
             half_open: BTreeSet::new(),
             nonces: BTreeMap::new(),
             paused: BTreeSet::new(),
+            closing: BTreeSet::new(),
             send_queue: limits.send_queue,
             control_reserve: limits.control_reserve,
             queued_total: limits.queued_total,
@@ -232,12 +235,21 @@ impl Links {
         self.nonces.retain(|_, dial| *dial != conn);
     }
 
+    /// The connection that has been closing longest, if there are more than `most`.
+    pub(crate) fn one_closing_too_many(&self, most: usize) -> Option<ConnId> {
+        let oldest = self.closing.first().map(|(_, conn)| *conn);
+        oldest.filter(|_| self.closing.len() > most)
+    }
+
     /// Lets go of a connection now. Returns how many of its frames are lost.
     pub(crate) fn drop_now(&mut self, conn: ConnId) -> u64 {
         let Some(link) = self.take(conn) else { return 0 };
         self.queued = self.queued.saturating_sub(link.queue.charged());
         self.greeted(conn);
         self.paused.remove(&conn);
+        if let Phase::Closing(closing) = &link.phase {
+            self.closing.remove(&(closing.since, conn));
+        }
         self.actions.push_back(Action::Drop { conn });
         link.queue.frames()
     }
@@ -261,7 +273,7 @@ impl Links {
         &mut self,
         conn: ConnId,
         bye: Option<Frame>,
-        loser: bool,
+        loser: Option<PeerId>,
         latest: Instant,
         now: Instant,
     ) {
@@ -277,7 +289,9 @@ impl Links {
             Phase::Ready(ready) => ready.superseded.is_some_and(|superseded| superseded.ended),
             Phase::Dialing { .. } | Phase::Greeting(_) | Phase::Closing(_) => false,
         };
-        link.phase = Phase::Closing(Closing { until, finished: false, ended, loser });
+        let since = now;
+        link.phase = Phase::Closing(Closing { since, until, finished: false, ended, loser });
+        self.closing.insert((since, conn));
         self.finish_if_flushed(conn, now);
         self.reschedule(conn, now);
     }

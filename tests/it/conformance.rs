@@ -1,10 +1,25 @@
 //! The conformance scripts on every stage: virtual time, each runtime, each example driver.
 
-use std::fs;
+#[path = "../examples/on_threads.rs"]
+#[allow(dead_code, unreachable_pub)] // it is a program of its own
+mod on_threads;
+#[path = "../examples/on_tokio.rs"]
+#[allow(dead_code, unreachable_pub)] // it is a program of its own
+mod on_tokio;
 
+use std::fs;
+use std::marker::PhantomData;
+use std::net::{SocketAddr, TcpListener};
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use peerline_proto::{Config, Event, Identity, Node, NodeId, PeerInfo, Receipt, Start, Stats};
+use peerline_runtime::{Builder, Handle};
+use peerline_testkit::conformance::loopback::Loopback;
 use peerline_testkit::conformance::simulated::Simulated;
-use peerline_testkit::conformance::{check_all, play_all};
-use peerline_testkit::entropy::seeds;
+use peerline_testkit::conformance::{Command, Runtime, Setup, Subject, check_all, play_all};
+use peerline_testkit::entropy::{Entropy, seeds};
+use smol::stream::StreamExt as _;
 
 #[test]
 fn scripts_pass_on_virtual_time_whatever_the_seed() {
@@ -14,5 +29,176 @@ fn scripts_pass_on_virtual_time_whatever_the_seed() {
     }
     for seed in seeds(5) {
         check_all(|| Simulated::new(seed));
+    }
+}
+
+#[test]
+fn scripts_pass_on_mio() {
+    check_all(|| Loopback::new(Library::<peerline_mio::Runner>::new()));
+}
+
+#[test]
+fn scripts_pass_on_smol() {
+    check_all(|| Loopback::new(Library::<peerline_smol::Runner>::new()));
+}
+
+#[test]
+fn scripts_pass_on_tokio() {
+    check_all(|| Loopback::new(Library::<on_tokio::Tokio>::new()));
+}
+
+#[test]
+fn scripts_pass_on_threads() {
+    check_all(|| Loopback::new(Threads));
+}
+
+/// Nodes of the runtime library, on whichever event loop.
+struct Library<R>(PhantomData<fn() -> R>);
+
+impl<R> Library<R> {
+    fn new() -> Self {
+        Self(PhantomData)
+    }
+}
+
+/// A stream of events in whatever shape the runtime gives it.
+trait NextEvent: Send {
+    fn next_within(&mut self, within: Duration) -> Option<Event>;
+}
+
+impl NextEvent for peerline_runtime::Events {
+    fn next_within(&mut self, within: Duration) -> Option<Event> {
+        self.next_within(within)
+    }
+}
+
+impl NextEvent for peerline_smol::Events {
+    fn next_within(&mut self, within: Duration) -> Option<Event> {
+        smol::block_on(smol::future::or(self.next(), async {
+            smol::Timer::after(within).await;
+            None
+        }))
+    }
+}
+
+impl<R: peerline_runtime::Runtime<Events: NextEvent + 'static>> Runtime for Library<R> {
+    type Subject = Running;
+
+    fn start(&self, setup: Setup) -> Running {
+        let builder = Builder::<R>::new().listen("127.0.0.1:0").bootstrap(setup.bootstrap);
+        let (builder, events) = builder.limits(setup.limits).events();
+        let handle = builder.start().unwrap();
+        Running { handle, events: Mutex::new(Box::new(events)) }
+    }
+}
+
+struct Running {
+    handle: Handle,
+    events: Mutex<Box<dyn NextEvent>>,
+}
+
+impl Subject for Running {
+    fn addr(&self) -> SocketAddr {
+        self.handle.local_addrs()[0]
+    }
+
+    fn id(&self) -> NodeId {
+        self.handle.id()
+    }
+
+    fn command(&self, command: Command) -> Result<Receipt, String> {
+        let done = self.handle.with(move |cx| match command {
+            Command::Dial(addr) => {
+                cx.dial(addr).map(|_| Receipt::default()).map_err(|error| error.to_string())
+            }
+            Command::Broadcast(kind, body) => {
+                cx.broadcast_payload(&kind, &body).map_err(|error| error.to_string())
+            }
+            Command::Send(peer, kind, body) => {
+                let sent = cx.send_payload(&peer, &kind, &body).map(|()| Receipt::default());
+                sent.map_err(|error| error.to_string())
+            }
+            Command::Disconnect(peer) => {
+                cx.disconnect(&peer);
+                Ok(Receipt::default())
+            }
+            Command::Shutdown(within) => {
+                cx.shutdown(within);
+                Ok(Receipt::default())
+            }
+        });
+        done.wait().unwrap()
+    }
+
+    fn peers(&self) -> Vec<PeerInfo> {
+        self.handle.peers().wait().unwrap()
+    }
+
+    fn stats(&self) -> Stats {
+        self.handle.stats().wait().unwrap()
+    }
+
+    fn next_event(&self, within: Duration) -> Option<Event> {
+        self.events.lock().unwrap().next_within(within)
+    }
+}
+
+/// Nodes of the threads example.
+struct Threads;
+
+struct OnThreads {
+    threads: Arc<on_threads::Threads>,
+    addr: SocketAddr,
+}
+
+impl Runtime for Threads {
+    type Subject = OnThreads;
+
+    fn start(&self, setup: Setup) -> OnThreads {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let addr = listener.local_addr().unwrap();
+        let mut entropy = Entropy::new(u64::from(addr.port()));
+        let mut bytes = [0; 16];
+        bytes.copy_from_slice(&entropy.seed()[..16]);
+        let identity = Identity::new(NodeId::from_random_bytes(bytes));
+        let config = Config::builder().limits(setup.limits).build().unwrap();
+        let node = Node::new(config, identity, entropy.seed(), Start::default());
+        let threads = on_threads::Threads::start(node, listener).unwrap();
+        for addr in setup.bootstrap {
+            threads.with(|node, now| node.add_bootstrap(addr, now));
+        }
+        OnThreads { threads, addr }
+    }
+}
+
+impl Drop for OnThreads {
+    fn drop(&mut self) {
+        self.threads.with(|node, now| node.shutdown(Duration::ZERO, now));
+    }
+}
+
+impl Subject for OnThreads {
+    fn addr(&self) -> SocketAddr {
+        self.addr
+    }
+
+    fn id(&self) -> NodeId {
+        self.threads.with(|node, _| node.id())
+    }
+
+    fn command(&self, command: Command) -> Result<Receipt, String> {
+        self.threads.with(|node, now| command.apply(node, now))
+    }
+
+    fn peers(&self) -> Vec<PeerInfo> {
+        self.threads.with(|node, _| node.peers().collect())
+    }
+
+    fn stats(&self) -> Stats {
+        self.threads.with(|node, _| node.stats())
+    }
+
+    fn next_event(&self, within: Duration) -> Option<Event> {
+        self.threads.next_event(within)
     }
 }

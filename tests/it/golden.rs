@@ -1,4 +1,5 @@
-//! A committed run: a small network's whole life as text, which every build must repeat to the byte.
+//! A committed run: a small network's whole life as text, which every build must repeat to the
+//! byte.
 //!
 //! `PEERLINE_BLESS=1` writes it anew, for a reviewer to read what changed.
 

@@ -3,6 +3,7 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
 
 mod conformance;
+mod documents;
 mod golden;
 mod node_limits;
 mod node_pair;

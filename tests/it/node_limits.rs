@@ -220,3 +220,60 @@ fn a_body_too_large_is_the_callers_error_and_nothing_is_sent() {
     net.run_for(SECOND);
     assert!(net.received(hosts[1]).is_empty() && net.are_peers(hosts[0], hosts[1]));
 }
+
+#[test]
+fn what_a_slow_peer_was_skipped_costs_it_only_that() {
+    let mut net = Net::new(1);
+    let hosts = star(&mut net, 2);
+    let (hub, slow) = (hosts[0], hosts[1]);
+    let (mut queued, body) = (0, "x".repeat(50_000));
+    for number in 0..2_000 {
+        // It reads in bursts: the queue fills and empties, and each time leaves a hole.
+        net.read(slow, number % 40 > 30);
+        queued += net.broadcast(hub, "BULK", &body).queued;
+        net.run_for(Duration::from_millis(1));
+    }
+    net.read(slow, true);
+    net.run_for(10 * SECOND);
+    assert!(queued < 1_900, "some were skipped, or this shows nothing");
+    assert_eq!(net.received(slow).len(), queued, "all that was queued arrives and is taken");
+}
+
+#[test]
+fn connections_that_end_in_order_are_bounded() {
+    let mut limits = Limits::default();
+    limits.closing = 10;
+    let mut net = Net::new(1);
+    let host = net.add_with(Config::builder().limits(limits).build().unwrap());
+    let hello = "{\"msgtype\":\"hello\",\"nodeid\":\"x\",\"version\":0,\"network\":\"other\"}\n";
+    for number in 0..200 {
+        let from = std::net::SocketAddr::from(([192, 0, 2, number], 40_000));
+        let stranger = net.intrude(host, from);
+        net.say(stranger, hello);
+    }
+    net.run_for(SECOND);
+    assert!(net.sockets(host) <= 10, "{}", net.sockets(host));
+    assert_eq!(net.events(host).len(), 200);
+}
+
+#[test]
+fn nobody_speaks_in_anothers_name_to_one() {
+    let mut net = Net::new(1);
+    let hosts = star(&mut net, 2);
+    let (to, own) = (net.node(hosts[0]).id(), net.node(hosts[1]).id());
+    let stranger = net.intrude(hosts[0], "192.0.2.1:1".parse().unwrap());
+    let id = "11111111-1111-4111-8111-111111111111";
+    net.say(stranger, format!("{{\"msgtype\":\"hello\",\"nodeid\":\"{id}\",\"version\":1}}\n"));
+    for from in [own.to_string(), id.to_string()] {
+        net.say(
+            stranger,
+            format!(
+                "{{\"msgtype\":\"message\",\"id\":\"1\",\"from\":\"{from}\",\"to\":\"{to}\",\
+             \"kind\":\"{from}\",\"time\":0,\"ttl\":1,\"msg\":0}}\n"
+            ),
+        );
+    }
+    net.run_for(SECOND);
+    assert_eq!(net.received(hosts[0]), [(id.to_string(), "0".to_string())]);
+    assert_eq!(net.node(hosts[0]).stats().not_taken, 1);
+}

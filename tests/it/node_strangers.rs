@@ -1,4 +1,5 @@
-//! Strangers at the door: what ends a connection, with which reason, and that it costs that one alone.
+//! Strangers at the door: what ends a connection, with which reason, and that it costs that one
+//! alone.
 
 use std::net::SocketAddr;
 use std::time::Duration;

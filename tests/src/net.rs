@@ -373,7 +373,8 @@ impl Net {
         true
     }
 
-    /// Lets time pass, step by step, as long as `goes_on` says so after each and at most for `limit`.
+    /// Lets time pass, step by step, as long as `goes_on` says so after each and at most for
+    /// `limit`.
     pub fn run_while(&mut self, limit: Duration, mut goes_on: impl FnMut(&mut Self) -> bool) {
         let end = self.now + limit;
         while goes_on(self) {

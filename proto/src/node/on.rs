@@ -352,7 +352,11 @@ impl Node {
             return;
         }
         ready.getaddr_answered = Some(now);
-        let version = ready.version;
+        let (version, peer) = (ready.version, ready.peer.clone());
+        // A connection whose fate is open carries hello, ping, pong and bye alone.
+        if version != 0 && self.peers.conn(&peer) != Some(conn) {
+            return;
+        }
         let known = self.addresses_for(conn, max);
         self.control(conn, encode::addr(&known, version != 0));
     }
@@ -450,7 +454,9 @@ impl Node {
             self.stats.not_taken += 1;
             return;
         };
-        if line.id.len() > MAX_MESSAGE_ID {
+        // Until there are relays, a neighbour speaks for itself alone.
+        let speaker = self.links.get(conn).and_then(|link| link.phase.speaker());
+        if line.id.len() > MAX_MESSAGE_ID || speaker != Some(&PeerId::Node(from)) {
             self.stats.not_taken += 1;
             return;
         }

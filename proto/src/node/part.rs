@@ -55,7 +55,7 @@ impl Node {
                 None => self.book.failed(addr, self.now, &mut self.rng),
             }
         }
-        let loser = reason == CloseReason::Duplicate;
+        let loser = peer.clone().filter(|_| reason == CloseReason::Duplicate);
         let gone = peer.filter(|peer| self.peers.depart(peer, conn) == Departure::Last);
         self.emit(match gone {
             Some(peer) => Event::PeerDown { peer, conn, reason },
@@ -72,7 +72,7 @@ impl Node {
         }
     }
 
-    fn part(&mut self, conn: ConnId, parting: Parting, version: u64, loser: bool) {
+    fn part(&mut self, conn: ConnId, parting: Parting, version: u64, loser: Option<PeerId>) {
         let latest = self.stopping.unwrap_or(Instant::MAX);
         let bye = match parting {
             Parting::Drop => return self.let_go(conn),
@@ -81,6 +81,9 @@ impl Node {
         };
         self.stats.connections_closed += 1;
         self.links.close(conn, bye, loser, latest, self.now);
+        if let Some(oldest) = self.links.one_closing_too_many(self.config.limits().closing) {
+            self.let_go(oldest);
+        }
     }
 
     fn bye(&self, reason: ByeReason) -> crate::message::Frame {

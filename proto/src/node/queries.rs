@@ -11,6 +11,7 @@ use crate::group::canonical;
 use crate::id::{ConnId, NodeId, PeerId, Side};
 use crate::links::Link;
 use crate::node::Node;
+use crate::quote::quoted_len;
 use crate::session::Phase;
 use crate::stats::Stats;
 use crate::time::{Instant, UnixTime};
@@ -21,6 +22,10 @@ const TELL_ALL: usize = 64;
 const TELL_SHARE: usize = 23;
 /// Addresses for a version 0 node, which reads 1,200 bytes at once.
 const TELL_V0: usize = 16;
+/// Bytes of addresses for a version 0 node: with hello, ping and getaddr no more than 1,200.
+const BYTES_V0: usize = 1000;
+/// The longest IPv4 address and port as text, with the signs around a pair.
+const ADDRESS_LEN: usize = 30;
 /// Other nodes named to one that we have no room for.
 const ALTERNATIVES: usize = 8;
 
@@ -85,6 +90,11 @@ impl Node {
             queued: link.queued(),
             suspect: ready.alive.is_suspect(),
         })
+    }
+
+    /// Whether the connection has not been dropped yet.
+    pub fn is_open(&self, conn: ConnId) -> bool {
+        self.links.get(conn).is_some()
     }
 
     /// Whether the driver should read this connection: the level behind
@@ -166,15 +176,18 @@ impl Node {
         let asked = max.and_then(|max| usize::try_from(max).ok()).unwrap_or(usize::MAX);
         let most = if version == 0 { TELL_V0 } else { self.config.limits().addr_answer };
         let count = share.min(asked).min(most);
-        while known.len() > count {
+        let (mut bytes, mut rows, now) = (0_usize, Vec::new(), self.now);
+        while !known.is_empty() && rows.len() < count {
             let index = usize::try_from(self.rng.below(known.len() as u64)).unwrap_or_default();
-            known.swap_remove(index);
+            let (addr, (peer, at)) = known.swap_remove(index);
+            let row = (addr, wire_name(&peer), now.saturating_since(at).as_secs());
+            bytes = bytes.saturating_add(quoted_len(&row.1)).saturating_add(ADDRESS_LEN);
+            if version == 0 && bytes > BYTES_V0 {
+                break;
+            }
+            rows.push(row);
         }
-        let now = self.now;
-        let row = |(addr, (peer, at)): (SocketAddr, (PeerId, Instant))| {
-            (addr, wire_name(&peer), now.saturating_since(at).as_secs())
-        };
-        known.into_iter().map(row).collect()
+        rows
     }
 
     /// Whether the connection's other end is at, or listens at, this address.

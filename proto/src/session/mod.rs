@@ -77,15 +77,16 @@ pub(crate) struct Superseded {
 }
 
 /// The end of a connection.
-#[derive(Copy, Clone, Debug)]
+#[derive(Clone, Debug)]
 pub(crate) struct Closing {
+    pub(crate) since: Instant,
     pub(crate) until: Instant,
     /// Our writing half is shut.
     pub(crate) finished: bool,
     /// The other's is.
     pub(crate) ended: bool,
-    /// Lost to another connection of the same peer: what still arrives counts.
-    pub(crate) loser: bool,
+    /// Lost to another connection of this peer: what still arrives counts.
+    pub(crate) loser: Option<PeerId>,
 }
 
 impl Phase {
@@ -95,8 +96,17 @@ impl Phase {
             Self::Greeting(_) => PhaseName::Greeting,
             Self::Ready(ready) if ready.version == 0 => PhaseName::ReadyV0,
             Self::Ready(_) => PhaseName::Ready,
-            Self::Closing(closing) if closing.loser => PhaseName::Losing,
+            Self::Closing(closing) if closing.loser.is_some() => PhaseName::Losing,
             Self::Closing(_) => PhaseName::Closing,
+        }
+    }
+
+    /// Whose words arrive, if anybody's.
+    pub(crate) fn speaker(&self) -> Option<&PeerId> {
+        match self {
+            Self::Ready(ready) => Some(&ready.peer),
+            Self::Closing(closing) => closing.loser.as_ref(),
+            Self::Dialing { .. } | Self::Greeting(_) => None,
         }
     }
 

@@ -14,8 +14,8 @@ use std::net::SocketAddr;
 use std::time::Duration;
 
 use peerline_proto::{
-    CloseReason, Delivery, Event, Limits, NodeId, Payload, PeerId, PeerInfo, Receipt, Side, Stats,
-    Violation,
+    CloseReason, Delivery, Event, Instant, Limits, Node, NodeId, Payload, PeerId, PeerInfo,
+    Receipt, Side, Stats, Violation,
 };
 
 /// How a node under test is set up.
@@ -40,6 +40,35 @@ pub enum Command {
     Disconnect(PeerId),
     /// Stop within this time.
     Shutdown(Duration),
+}
+
+impl Command {
+    /// Carries it out on a node at hand; an error is its text.
+    ///
+    /// # Errors
+    /// Those of the command.
+    pub fn apply(self, node: &mut Node, now: Instant) -> Result<Receipt, String> {
+        match self {
+            Self::Dial(addr) => {
+                node.dial(addr, now).map(|_| Receipt::default()).map_err(|error| error.to_string())
+            }
+            Self::Broadcast(kind, body) => {
+                node.broadcast(&kind, &body, now).map_err(|error| error.to_string())
+            }
+            Self::Send(peer, kind, body) => {
+                let sent = node.send(&peer, &kind, &body, now).map(|()| Receipt::default());
+                sent.map_err(|error| error.to_string())
+            }
+            Self::Disconnect(peer) => {
+                node.disconnect(&peer, now);
+                Ok(Receipt::default())
+            }
+            Self::Shutdown(within) => {
+                node.shutdown(within, now);
+                Ok(Receipt::default())
+            }
+        }
+    }
 }
 
 /// A runtime: whatever can start a node that listens at one port of 127.0.0.1 of its choice.

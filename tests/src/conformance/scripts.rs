@@ -1,7 +1,7 @@
 //! The scripts: one behaviour each, on any stage.
 //!
-//! Where real sockets may order things in several ways, a script waits for each node on its own, and
-//! notes what it counted instead of what it saw.
+//! Where real sockets may order things in several ways, a script waits for each node on its own,
+//! and notes what it counted instead of what it saw.
 
 use std::time::Duration;
 

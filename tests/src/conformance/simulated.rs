@@ -44,27 +44,7 @@ impl Stage for Simulated {
     }
 
     fn command(&mut self, node: usize, command: Command) -> Result<Receipt, String> {
-        self.net.with(node, |node, now| match command {
-            Command::Dial(addr) => match node.dial(addr, now) {
-                Ok(_) => Ok(Receipt::default()),
-                Err(error) => Err(error.to_string()),
-            },
-            Command::Broadcast(kind, body) => {
-                node.broadcast(&kind, &body, now).map_err(|error| error.to_string())
-            }
-            Command::Send(peer, kind, body) => {
-                let sent = node.send(&peer, &kind, &body, now).map(|()| Receipt::default());
-                sent.map_err(|error| error.to_string())
-            }
-            Command::Disconnect(peer) => {
-                node.disconnect(&peer, now);
-                Ok(Receipt::default())
-            }
-            Command::Shutdown(within) => {
-                node.shutdown(within, now);
-                Ok(Receipt::default())
-            }
-        })
+        self.net.with(node, |node, now| command.apply(node, now))
     }
 
     fn peers(&self, node: usize) -> Vec<PeerInfo> {

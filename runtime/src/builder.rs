@@ -1,0 +1,299 @@
+//! How an application sets a node up, in the same words on every runtime.
+//!
+//! Decides the order of things: settings are only collected until [`Builder::build`] checks them,
+//! binds the listeners and makes the node. Nothing runs before that. What differs between event
+//! loops is behind [`Runtime`]; each runtime names its own `Builder<…>`.
+
+use std::fmt;
+use std::io;
+use std::marker::PhantomData;
+use std::net::SocketAddr;
+use std::thread;
+use std::time::Duration;
+
+use peerline_proto::{
+    CloseReason, Config, ConfigBuilder, Event, Identity, Limits, Listen, Message, NodeId, PeerId,
+};
+
+use crate::clock;
+use crate::cx::Cx;
+use crate::error::StartError;
+use crate::events::{self, Events, Outlet};
+use crate::handle::Handle;
+use crate::handlers::Handlers;
+use crate::log::DRIVER;
+use crate::names;
+
+/// An event loop that can run a node.
+pub trait Runtime: Sized + Send + 'static {
+    /// The shape in which this loop's users expect a stream of events.
+    type Events: From<Events>;
+
+    /// Makes the loop and, on it, the node, which listens from here on.
+    ///
+    /// # Errors
+    /// See [`StartError`]; nothing is left behind then.
+    fn new(setup: Setup) -> Result<(Self, Handle), StartError>;
+
+    /// Runs the node on this thread until it has stopped.
+    ///
+    /// # Errors
+    /// The event loop failed; the node is gone.
+    fn run(self) -> io::Result<()>;
+}
+
+/// Everything a node is made of, checked: what a [`Builder`] hands to its runtime, and a runtime
+/// to the [`Driver`](crate::Driver).
+#[derive(Debug)]
+pub struct Setup {
+    pub(crate) config: Config,
+    pub(crate) identity: Identity,
+    pub(crate) seed: [u8; 32],
+    pub(crate) listen: Vec<SocketAddr>,
+    pub(crate) bootstrap: Vec<String>,
+    pub(crate) handlers: Handlers,
+    pub(crate) outlet: Option<Outlet>,
+}
+
+/// Collects the settings and handlers of a node.
+///
+/// Handlers run on the thread that drives the node and must not block. One that panics is logged
+/// and counted, and called again for the next event. Several handlers for the same are called in
+/// the order given.
+#[must_use]
+pub struct Builder<R> {
+    config: ConfigBuilder,
+    identity: Option<Identity>,
+    seed: Option<[u8; 32]>,
+    listen: Vec<String>,
+    bootstrap: Vec<String>,
+    handlers: Handlers,
+    outlet: Option<Outlet>,
+    runtime: PhantomData<fn() -> R>,
+}
+
+impl<R: Runtime> Builder<R> {
+    /// A node that listens nowhere and knows nobody yet.
+    #[allow(clippy::new_without_default)] // one way to begin is enough
+    pub fn new() -> Self {
+        Self {
+            config: Config::builder(),
+            identity: None,
+            seed: None,
+            listen: Vec::new(),
+            bootstrap: Vec::new(),
+            handlers: Handlers::default(),
+            outlet: None,
+            runtime: PhantomData,
+        }
+    }
+
+    // ---- where
+
+    /// Listens at this address; may be said several times. `[::]:5999` takes IPv4 connections
+    /// too, unless the same port is asked for there separately. Port 0 lets the system choose.
+    pub fn listen(mut self, addr: impl ToString) -> Self {
+        self.listen.push(addr.to_string());
+        self
+    }
+
+    /// Adds addresses, or names with a port, that are dialled whenever connections are few. Names
+    /// are looked up while the node runs, until they have an address.
+    pub fn bootstrap<I>(mut self, addrs: I) -> Self
+    where
+        I: IntoIterator,
+        I::Item: ToString,
+    {
+        self.bootstrap.extend(addrs.into_iter().map(|addr| addr.to_string()));
+        self
+    }
+
+    // ---- settings
+
+    /// The network's name, 1 to 64 bytes; only nodes of one network connect. Default `peerline`.
+    pub fn network(mut self, name: impl Into<String>) -> Self {
+        self.config = self.config.network(name);
+        self
+    }
+
+    /// The program's name and version, told to peers, up to 64 bytes.
+    pub fn agent(mut self, agent: impl Into<String>) -> Self {
+        self.config = self.config.agent(agent);
+        self
+    }
+
+    /// Where the node says that it listens, if others see it elsewhere than it does itself.
+    pub fn advertise(mut self, listen: Listen) -> Self {
+        self.config = self.config.advertise(listen);
+        self
+    }
+
+    /// How many peers there may be in all; 0, the default, means any number within [`Limits`].
+    pub fn max_peers(mut self, peers: usize) -> Self {
+        self.config = self.config.max_peers(peers);
+        self
+    }
+
+    /// Whether private addresses are exempt from the rules on network groups. Default true.
+    pub fn private_exempt(mut self, exempt: bool) -> Self {
+        self.config = self.config.private_exempt(exempt);
+        self
+    }
+
+    /// The node's bounds. Default [`Limits::default`].
+    pub fn limits(mut self, limits: Limits) -> Self {
+        self.config = self.config.limits(limits);
+        self
+    }
+
+    /// Who the node is. Default: a new random id.
+    pub fn identity(mut self, identity: Identity) -> Self {
+        self.identity = Some(identity);
+        self
+    }
+
+    /// The seed of the node's own choices, for tests. Default: from the operating system. Who
+    /// knows it can foresee what the node does.
+    pub fn seed(mut self, seed: [u8; 32]) -> Self {
+        self.seed = Some(seed);
+        self
+    }
+
+    // ---- handlers
+
+    /// Calls this for messages of a kind.
+    pub fn on(
+        mut self,
+        kind: &str,
+        call: impl FnMut(&mut Cx<'_>, &Message) + Send + 'static,
+    ) -> Self {
+        self.handlers.on(kind, Box::new(call));
+        self
+    }
+
+    /// Calls this when a peer is connected.
+    pub fn on_peer_up(mut self, call: impl FnMut(&mut Cx<'_>, PeerId) + Send + 'static) -> Self {
+        self.handlers.on_peer_up(Box::new(call));
+        self
+    }
+
+    /// Calls this when the last connection to a peer has ended.
+    pub fn on_peer_down(
+        mut self,
+        call: impl FnMut(&mut Cx<'_>, PeerId, CloseReason) + Send + 'static,
+    ) -> Self {
+        self.handlers.on_peer_down(Box::new(call));
+        self
+    }
+
+    /// Calls this again and again, the first time one period after the start. At least one
+    /// millisecond; a period missed is not made up for.
+    pub fn every(
+        mut self,
+        period: Duration,
+        call: impl FnMut(&mut Cx<'_>) + Send + 'static,
+    ) -> Self {
+        self.handlers.every(period, Box::new(call));
+        self
+    }
+
+    /// Calls this for every event that no handler above takes. Not called while somebody reads
+    /// the stream of [`events`](Self::events). Said twice, the second counts.
+    pub fn otherwise(mut self, call: impl FnMut(&mut Cx<'_>, Event) + Send + 'static) -> Self {
+        self.handlers.otherwise(Box::new(call));
+        self
+    }
+
+    /// Gives a stream of every event that no handler takes. It must be read, or dropped: an
+    /// unread stream in time stops the reading of those who send. Said twice, the second counts,
+    /// and the first ends.
+    pub fn events(mut self) -> (Self, R::Events) {
+        let (outlet, events) = events::channel();
+        if let Some(before) = self.outlet.replace(outlet) {
+            before.end();
+        }
+        (self, events.into())
+    }
+
+    // ---- the end of it
+
+    /// Runs the node on a thread of its own.
+    ///
+    /// # Errors
+    /// See [`StartError`]; nothing is left behind then.
+    pub fn start(self) -> Result<Handle, StartError> {
+        let (runner, handle) = self.build()?;
+        thread::Builder::new().name("peerline".into()).spawn(move || {
+            if let Err(error) = runner.run() {
+                log::error!(target: DRIVER, "the event loop failed: {error}");
+            }
+        })?;
+        Ok(handle)
+    }
+
+    /// Runs the node on this thread, until a handler shuts it down.
+    ///
+    /// # Errors
+    /// See [`StartError`].
+    pub fn run(self) -> Result<(), StartError> {
+        let (runner, handle) = self.build()?;
+        runner.run()?;
+        drop(handle); // kept until here, for the last one dropped stops the node
+        Ok(())
+    }
+
+    /// Makes the node without running it: for a handle before the start, and for loops of your
+    /// own. The node listens from here on.
+    ///
+    /// # Errors
+    /// See [`StartError`]; nothing is left behind then.
+    pub fn build(self) -> Result<(R, Handle), StartError> {
+        R::new(self.setup()?)
+    }
+
+    /// Checks the settings, for a runtime that makes the node in a way of its own.
+    ///
+    /// # Errors
+    /// See [`StartError`].
+    pub fn setup(self) -> Result<Setup, StartError> {
+        let mut listen = Vec::new();
+        for text in &self.listen {
+            let found = names::look_up(text);
+            let found = found.map_err(|error| StartError::Address { text: text.clone(), error })?;
+            listen.extend(found);
+        }
+        Ok(Setup {
+            config: self.config.build()?,
+            identity: match self.identity {
+                Some(identity) => identity,
+                None => random_identity()?,
+            },
+            seed: match self.seed {
+                Some(seed) => seed,
+                None => clock::seed()?,
+            },
+            listen,
+            bootstrap: self.bootstrap,
+            handlers: self.handlers,
+            outlet: self.outlet,
+        })
+    }
+}
+
+fn random_identity() -> io::Result<Identity> {
+    let mut bytes = [0; 16];
+    for (byte, random) in bytes.iter_mut().zip(clock::seed()?) {
+        *byte = random;
+    }
+    Ok(Identity::new(NodeId::from_random_bytes(bytes)))
+}
+
+impl<R> fmt::Debug for Builder<R> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Builder")
+            .field("listen", &self.listen)
+            .field("bootstrap", &self.bootstrap)
+            .field("handlers", &self.handlers)
+            .finish_non_exhaustive()
+    }
+}

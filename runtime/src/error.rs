@@ -1,0 +1,387 @@
+//! What can go wrong with a command or a start: one flat enum for each.
+//!
+//! Decides how the node's own errors and the three that only a driver knows (`Busy`, `Stopped`,
+//! `WouldDeadlock`) are put into one type, so that a caller matches once. It never hides which of
+//! them it was. Each table says whose fault it is, whether anything changed, and whether trying
+//! again helps.
+
+use std::error::Error;
+use std::fmt;
+use std::io;
+use std::net::SocketAddr;
+
+use peerline_proto as proto;
+use peerline_proto::{BodyError, ConfigError, ConnId};
+
+/// Why a command that the node itself always takes was not done.
+///
+/// | variant | whose fault | state changed? | retry? |
+/// |---|---|---|---|
+/// | `Busy` | the caller's: commands come faster than they are done | no | later |
+/// | `Stopped` | nobody's: the node has ended | the command may have been done | no |
+/// | `WouldDeadlock` | the caller's: waits on the driver's thread | done later | do not wait |
+#[derive(Copy, Clone, Debug, Eq, PartialEq)]
+#[non_exhaustive]
+pub enum CommandError {
+    /// The command queue is full.
+    Busy,
+    /// The node ended before it answered.
+    Stopped,
+    /// Waiting here would wait for ever.
+    WouldDeadlock,
+}
+
+impl fmt::Display for CommandError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Busy => "the command queue is full",
+            Self::Stopped => "the node has stopped",
+            Self::WouldDeadlock => "waiting on the thread that drives the node would never end",
+        })
+    }
+}
+
+impl Error for CommandError {}
+
+/// Why a dial was not begun. How it ends is told by an event.
+///
+/// | variant | whose fault | state changed? | retry? |
+/// |---|---|---|---|
+/// | `Resolve` | the caller's or the resolver's | no | later |
+/// | `Unusable`, `Own` | the caller's | no | no |
+/// | `Dialing` | nobody's: it is under way | no | no need |
+/// | `Behind` | the application's: it does not take its events | no | when it does |
+/// | `Busy`, `Stopped`, `WouldDeadlock` | see [`CommandError`] | | |
+/// | `Other` | unknown to this version | no | no |
+#[derive(Debug)]
+#[non_exhaustive]
+pub enum DialError {
+    /// The name has no address.
+    Resolve {
+        /// The name.
+        name: String,
+        /// What the resolver said.
+        error: io::Error,
+    },
+    /// Nobody can be reached there.
+    Unusable(SocketAddr),
+    /// The address is our own.
+    Own(SocketAddr),
+    /// A dial to the address is under way.
+    Dialing {
+        /// The dial under way.
+        conn: ConnId,
+    },
+    /// The application is too far behind with its events.
+    Behind {
+        /// Bytes of events that wait.
+        queued: usize,
+        /// Bytes allowed.
+        limit: usize,
+    },
+    /// The command queue is full.
+    Busy,
+    /// The node has ended, or is about to.
+    Stopped,
+    /// Waiting here would wait for ever.
+    WouldDeadlock,
+    /// Something else, in the node's words.
+    Other(String),
+}
+
+impl From<CommandError> for DialError {
+    fn from(error: CommandError) -> Self {
+        match error {
+            CommandError::Busy => Self::Busy,
+            CommandError::Stopped => Self::Stopped,
+            CommandError::WouldDeadlock => Self::WouldDeadlock,
+        }
+    }
+}
+
+impl From<proto::DialError> for DialError {
+    fn from(error: proto::DialError) -> Self {
+        match error {
+            proto::DialError::Unusable(addr) => Self::Unusable(addr),
+            proto::DialError::Own(addr) => Self::Own(addr),
+            proto::DialError::Dialing { conn } => Self::Dialing { conn },
+            proto::DialError::Busy { queued, limit } => Self::Behind { queued, limit },
+            proto::DialError::Stopping => Self::Stopped,
+            // The enum may grow; what is new there has no word here yet.
+            other => Self::Other(other.to_string()),
+        }
+    }
+}
+
+impl fmt::Display for DialError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Resolve { name, error } => write!(f, "cannot resolve {name:?}: {error}"),
+            Self::Unusable(addr) => write!(f, "{addr} is no address to dial"),
+            Self::Own(addr) => write!(f, "{addr} is our own address"),
+            Self::Dialing { conn } => write!(f, "{conn} to this address is under way"),
+            Self::Behind { queued, limit } => {
+                write!(f, "{queued} bytes of events wait; the limit is {limit}")
+            }
+            Self::Busy => CommandError::Busy.fmt(f),
+            Self::Stopped => CommandError::Stopped.fmt(f),
+            Self::WouldDeadlock => CommandError::WouldDeadlock.fmt(f),
+            Self::Other(text) => f.write_str(text),
+        }
+    }
+}
+
+impl Error for DialError {}
+
+/// Why a message to one peer was not queued.
+///
+/// | variant | whose fault | state changed? | retry? |
+/// |---|---|---|---|
+/// | `NotConnected` | nobody's | no | after `PeerUp` |
+/// | `Unsupported` | the caller's: the peer's dialect has no such message | no | no |
+/// | `Full` | nobody's: the peer is slow | no | after `Writable` |
+/// | `TooLarge`, `KindTooLong`, `Body` | the caller's | no | no |
+/// | `Busy`, `Stopped`, `WouldDeadlock` | see [`CommandError`] | | |
+/// | `Other` | unknown to this version | no | no |
+#[derive(Debug)]
+#[non_exhaustive]
+pub enum SendError {
+    /// No such peer is connected.
+    NotConnected,
+    /// The peer's dialect has no one-to-one messages.
+    Unsupported,
+    /// The peer's queue is full.
+    Full {
+        /// Bytes that wait.
+        queued: usize,
+        /// Bytes allowed.
+        limit: usize,
+    },
+    /// The line would be longer than the peer takes.
+    TooLarge {
+        /// Bytes of the line.
+        len: usize,
+        /// Bytes the peer takes.
+        limit: usize,
+    },
+    /// The kind is too long.
+    KindTooLong {
+        /// Bytes of the kind.
+        len: usize,
+        /// Bytes allowed.
+        limit: usize,
+    },
+    /// The body does not convert to JSON.
+    Body(BodyError),
+    /// The command queue is full.
+    Busy,
+    /// The node has ended, or is about to.
+    Stopped,
+    /// Waiting here would wait for ever.
+    WouldDeadlock,
+    /// Something else, in the node's words.
+    Other(String),
+}
+
+impl From<CommandError> for SendError {
+    fn from(error: CommandError) -> Self {
+        match error {
+            CommandError::Busy => Self::Busy,
+            CommandError::Stopped => Self::Stopped,
+            CommandError::WouldDeadlock => Self::WouldDeadlock,
+        }
+    }
+}
+
+impl From<BodyError> for SendError {
+    fn from(error: BodyError) -> Self {
+        Self::Body(error)
+    }
+}
+
+impl From<proto::SendError> for SendError {
+    fn from(error: proto::SendError) -> Self {
+        match error {
+            proto::SendError::NotConnected => Self::NotConnected,
+            proto::SendError::Unsupported => Self::Unsupported,
+            proto::SendError::Full { queued, limit } => Self::Full { queued, limit },
+            proto::SendError::TooLarge { len, limit } => Self::TooLarge { len, limit },
+            proto::SendError::KindTooLong { len, limit } => Self::KindTooLong { len, limit },
+            proto::SendError::Stopping => Self::Stopped,
+            // The enum may grow; what is new there has no word here yet.
+            other => Self::Other(other.to_string()),
+        }
+    }
+}
+
+impl fmt::Display for SendError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::NotConnected => f.write_str("no such peer is connected"),
+            Self::Unsupported => f.write_str("the peer's dialect has no one-to-one messages"),
+            Self::Full { queued, limit } => {
+                write!(f, "{queued} bytes wait for the peer; the limit is {limit}")
+            }
+            Self::TooLarge { len, limit } => {
+                write!(f, "line is {len} bytes; the limit is {limit}")
+            }
+            Self::KindTooLong { len, limit } => {
+                write!(f, "kind is {len} bytes; the limit is {limit}")
+            }
+            Self::Body(error) => error.fmt(f),
+            Self::Busy => CommandError::Busy.fmt(f),
+            Self::Stopped => CommandError::Stopped.fmt(f),
+            Self::WouldDeadlock => CommandError::WouldDeadlock.fmt(f),
+            Self::Other(text) => f.write_str(text),
+        }
+    }
+}
+
+impl Error for SendError {}
+
+/// Why a broadcast was not made. One that reaches nobody is no error: the receipt says so.
+///
+/// | variant | whose fault | state changed? | retry? |
+/// |---|---|---|---|
+/// | `TooLarge`, `KindTooLong`, `Body` | the caller's | no | no |
+/// | `Busy`, `Stopped`, `WouldDeadlock` | see [`CommandError`] | | |
+/// | `Other` | unknown to this version | no | no |
+#[derive(Debug)]
+#[non_exhaustive]
+pub enum BroadcastError {
+    /// The line would be longer than a broadcast may be.
+    TooLarge {
+        /// Bytes of the line.
+        len: usize,
+        /// Bytes allowed.
+        limit: usize,
+    },
+    /// The kind is too long.
+    KindTooLong {
+        /// Bytes of the kind.
+        len: usize,
+        /// Bytes allowed.
+        limit: usize,
+    },
+    /// The body does not convert to JSON.
+    Body(BodyError),
+    /// The command queue is full.
+    Busy,
+    /// The node has ended, or is about to.
+    Stopped,
+    /// Waiting here would wait for ever.
+    WouldDeadlock,
+    /// Something else, in the node's words.
+    Other(String),
+}
+
+impl From<CommandError> for BroadcastError {
+    fn from(error: CommandError) -> Self {
+        match error {
+            CommandError::Busy => Self::Busy,
+            CommandError::Stopped => Self::Stopped,
+            CommandError::WouldDeadlock => Self::WouldDeadlock,
+        }
+    }
+}
+
+impl From<BodyError> for BroadcastError {
+    fn from(error: BodyError) -> Self {
+        Self::Body(error)
+    }
+}
+
+impl From<proto::BroadcastError> for BroadcastError {
+    fn from(error: proto::BroadcastError) -> Self {
+        match error {
+            proto::BroadcastError::TooLarge { len, limit } => Self::TooLarge { len, limit },
+            proto::BroadcastError::KindTooLong { len, limit } => Self::KindTooLong { len, limit },
+            proto::BroadcastError::Stopping => Self::Stopped,
+            // The enum may grow; what is new there has no word here yet.
+            other => Self::Other(other.to_string()),
+        }
+    }
+}
+
+impl fmt::Display for BroadcastError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::TooLarge { len, limit } => {
+                write!(f, "line is {len} bytes; the limit is {limit}")
+            }
+            Self::KindTooLong { len, limit } => {
+                write!(f, "kind is {len} bytes; the limit is {limit}")
+            }
+            Self::Body(error) => error.fmt(f),
+            Self::Busy => CommandError::Busy.fmt(f),
+            Self::Stopped => CommandError::Stopped.fmt(f),
+            Self::WouldDeadlock => CommandError::WouldDeadlock.fmt(f),
+            Self::Other(text) => f.write_str(text),
+        }
+    }
+}
+
+impl Error for BroadcastError {}
+
+/// Why a node did not start, or could not go on.
+///
+/// | variant | whose fault | state changed? | retry? |
+/// |---|---|---|---|
+/// | `Config`, `Address` | the caller's | no | with other settings |
+/// | `Listen` | somebody else has the address, or it is not ours | no | later, or elsewhere |
+/// | `System` | the operating system's | no | later |
+#[derive(Debug)]
+#[non_exhaustive]
+pub enum StartError {
+    /// A setting does not fit.
+    Config(ConfigError),
+    /// A text is no address to listen at.
+    Address {
+        /// The text.
+        text: String,
+        /// What is wrong with it.
+        error: io::Error,
+    },
+    /// We cannot listen there.
+    Listen {
+        /// Where.
+        addr: SocketAddr,
+        /// What the system said.
+        error: io::Error,
+    },
+    /// The system gave no randomness, thread or event queue.
+    System(io::Error),
+}
+
+impl From<ConfigError> for StartError {
+    fn from(error: ConfigError) -> Self {
+        Self::Config(error)
+    }
+}
+
+impl From<io::Error> for StartError {
+    fn from(error: io::Error) -> Self {
+        Self::System(error)
+    }
+}
+
+impl fmt::Display for StartError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Config(error) => error.fmt(f),
+            Self::Address { text, error } => write!(f, "{text:?} is no address: {error}"),
+            Self::Listen { addr, error } => write!(f, "cannot listen at {addr}: {error}"),
+            Self::System(error) => error.fmt(f),
+        }
+    }
+}
+
+impl Error for StartError {
+    fn source(&self) -> Option<&(dyn Error + 'static)> {
+        match self {
+            Self::Config(_) => None,
+            Self::Address { error, .. } | Self::Listen { error, .. } => Some(error),
+            Self::System(error) => error.source(),
+        }
+    }
+}

@@ -1,0 +1,179 @@
+//! The application's handlers: who is called for which event, and what happens if one panics.
+//!
+//! Decides that every handler given for an event is called, in the order given; that an event
+//! without one goes on to the stream or to `otherwise`; and that a panic is caught, logged once
+//! for each handler, and counted, while the node and the other handlers live on. It never keeps
+//! an event.
+
+use std::collections::HashMap;
+use std::fmt;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::time::Duration;
+
+use peerline_proto::{CloseReason, Event, Instant, Message, PeerId};
+
+use crate::cx::Cx;
+use crate::log::HANDLER;
+
+/// Shortest period of `every`. One millisecond, the grain of the loops that wait.
+const SHORTEST_PERIOD: Duration = Duration::from_millis(1);
+
+/// A handler for messages of one kind.
+pub(crate) type OnMessage = dyn FnMut(&mut Cx<'_>, &Message) + Send;
+/// A handler for peers that come.
+pub(crate) type OnPeerUp = dyn FnMut(&mut Cx<'_>, PeerId) + Send;
+/// A handler for peers that go.
+pub(crate) type OnPeerDown = dyn FnMut(&mut Cx<'_>, PeerId, CloseReason) + Send;
+/// A handler for whatever no other takes.
+pub(crate) type Otherwise = dyn FnMut(&mut Cx<'_>, Event) + Send;
+/// Something done again and again.
+pub(crate) type OnTick = dyn FnMut(&mut Cx<'_>) + Send;
+
+/// All handlers of a node.
+#[derive(Default)]
+pub(crate) struct Handlers {
+    kinds: HashMap<Box<str>, Vec<Handler<OnMessage>>>,
+    peer_up: Vec<Handler<OnPeerUp>>,
+    peer_down: Vec<Handler<OnPeerDown>>,
+    otherwise: Option<Handler<Otherwise>>,
+    every: Vec<Every>,
+}
+
+struct Handler<F: ?Sized> {
+    panicked: bool,
+    call: Box<F>,
+}
+
+struct Every {
+    period: Duration,
+    /// None until the node runs.
+    due: Option<Instant>,
+    handler: Handler<OnTick>,
+}
+
+impl<F: ?Sized> Handler<F> {
+    fn new(call: Box<F>) -> Self {
+        Self { panicked: false, call }
+    }
+
+    /// Calls the handler by way of `with`, and survives it.
+    fn run(&mut self, cx: &mut Cx<'_>, what: &str, with: impl FnOnce(&mut F, &mut Cx<'_>)) {
+        let call = &mut *self.call;
+        // Whatever state the handler leaves behind is its own; the node's verbs do not panic.
+        if catch_unwind(AssertUnwindSafe(|| with(call, cx))).is_ok() {
+            return;
+        }
+        cx.node.count_handler_panic();
+        if !std::mem::replace(&mut self.panicked, true) {
+            log::error!(target: HANDLER, "the handler for {what:?} panicked; it is called again");
+        }
+    }
+}
+
+impl Handlers {
+    pub(crate) fn on(&mut self, kind: &str, call: Box<OnMessage>) {
+        self.kinds.entry(kind.into()).or_default().push(Handler::new(call));
+    }
+
+    pub(crate) fn on_peer_up(&mut self, call: Box<OnPeerUp>) {
+        self.peer_up.push(Handler::new(call));
+    }
+
+    pub(crate) fn on_peer_down(&mut self, call: Box<OnPeerDown>) {
+        self.peer_down.push(Handler::new(call));
+    }
+
+    pub(crate) fn every(&mut self, period: Duration, call: Box<OnTick>) {
+        let period = period.max(SHORTEST_PERIOD);
+        self.every.push(Every { period, due: None, handler: Handler::new(call) });
+    }
+
+    pub(crate) fn otherwise(&mut self, call: Box<Otherwise>) {
+        self.otherwise = Some(Handler::new(call));
+    }
+
+    /// Calls the handlers of an event; gives it back if it has none.
+    pub(crate) fn tell(&mut self, cx: &mut Cx<'_>, event: Event) -> Option<Event> {
+        let told = match &event {
+            Event::Message(message) => self.tell_message(cx, message),
+            Event::PeerUp { peer, .. } => self.tell_peer_up(cx, peer),
+            Event::PeerDown { peer, reason, .. } => self.tell_peer_down(cx, peer, reason),
+            Event::ConnectionFailed { .. }
+            | Event::Writable { .. }
+            | Event::PeerError { .. }
+            | Event::Impersonated { .. } => false,
+            // The enum may grow; what is new there has no handler of its own yet.
+            _ => false,
+        };
+        if told { None } else { Some(event) }
+    }
+
+    fn tell_message(&mut self, cx: &mut Cx<'_>, message: &Message) -> bool {
+        let Some(handlers) = self.kinds.get_mut(message.kind()) else { return false };
+        for handler in handlers {
+            handler.run(cx, message.kind(), |call, cx| call(cx, message));
+        }
+        true
+    }
+
+    fn tell_peer_up(&mut self, cx: &mut Cx<'_>, peer: &PeerId) -> bool {
+        for handler in &mut self.peer_up {
+            handler.run(cx, "peer up", |call, cx| call(cx, peer.clone()));
+        }
+        !self.peer_up.is_empty()
+    }
+
+    fn tell_peer_down(&mut self, cx: &mut Cx<'_>, peer: &PeerId, reason: &CloseReason) -> bool {
+        for handler in &mut self.peer_down {
+            handler.run(cx, "peer down", |call, cx| call(cx, peer.clone(), reason.clone()));
+        }
+        !self.peer_down.is_empty()
+    }
+
+    /// Hands an event to `otherwise`. One that is not taken there either is lost; a message is
+    /// counted then.
+    pub(crate) fn tell_otherwise(&mut self, cx: &mut Cx<'_>, event: Event) {
+        match &mut self.otherwise {
+            Some(handler) => handler.run(cx, "otherwise", |call, cx| call(cx, event)),
+            None if matches!(event, Event::Message(_)) => cx.node.count_unknown_kind(),
+            None => {}
+        }
+    }
+
+    /// Starts the periods.
+    pub(crate) fn begin(&mut self, now: Instant) {
+        for every in &mut self.every {
+            every.due = Some(now + every.period);
+        }
+    }
+
+    /// When the next period ends.
+    pub(crate) fn next_due(&self) -> Option<Instant> {
+        self.every.iter().filter_map(|every| every.due).min()
+    }
+
+    /// Calls what is due. Periods missed while the machine slept are not made up for.
+    pub(crate) fn tick(&mut self, cx: &mut Cx<'_>) {
+        let now = cx.now;
+        for every in &mut self.every {
+            let Some(due) = every.due.filter(|due| *due <= now) else { continue };
+            let next = due + every.period;
+            every.due = Some(if next > now { next } else { now + every.period });
+            every.handler.run(cx, "every", |call, cx| call(cx));
+        }
+    }
+}
+
+/// Runs a command of another thread, which may panic like a handler.
+pub(crate) fn run_command(cx: &mut Cx<'_>, command: Box<dyn FnOnce(&mut Cx<'_>) + Send>) {
+    if catch_unwind(AssertUnwindSafe(|| command(cx))).is_err() {
+        cx.node.count_handler_panic();
+        log::error!(target: HANDLER, "a command panicked");
+    }
+}
+
+impl fmt::Debug for Handlers {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Handlers").field("kinds", &self.kinds.keys()).finish_non_exhaustive()
+    }
+}

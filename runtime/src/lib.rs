@@ -1,0 +1,55 @@
+//! The driver of a peerline node: sockets, clock, commands and handlers, on no event loop.
+//!
+//! Applications use it through a runtime, `peerline-mio` or `peerline-smol`, which re-exports
+//! what is meant for them. Those who bring an event loop of their own supply [`Io`], and a loop
+//! that calls [`Driver::ready`] and [`Driver::turn`]; that is all a runtime is. For a loop made of
+//! futures [`Bell`] and [`Wakers`] turn wakes into edges.
+//!
+//! The protocol itself is in `peerline-proto`, re-exported as [`proto`]. Nothing here decides
+//! about it: no timer, limit or retry of the protocol lives outside that crate.
+
+#![forbid(unsafe_code)]
+#![allow(clippy::std_instead_of_core)] // with std, each thing has one name here: std's
+
+mod bell;
+mod builder;
+mod clock;
+mod cx;
+mod driver;
+mod error;
+mod events;
+mod handle;
+mod handlers;
+mod io;
+mod log;
+mod names;
+mod net;
+mod pending;
+mod remote;
+
+pub use peerline_proto as proto;
+
+pub use crate::bell::{Bell, Wakers};
+pub use crate::builder::{Builder, Runtime, Setup};
+pub use crate::clock::{Clock, seed};
+pub use crate::cx::Cx;
+pub use crate::driver::Driver;
+pub use crate::error::{BroadcastError, CommandError, DialError, SendError, StartError};
+pub use crate::events::Events;
+pub use crate::handle::Handle;
+pub use crate::io::{AsDescriptor, Direction, Io};
+pub use crate::log::log_event;
+pub use crate::net::transport_error;
+pub use crate::pending::Pending;
+
+/// What applications need beside a runtime's own types: each runtime re-exports this.
+pub mod prelude {
+    pub use crate::{
+        BroadcastError, CommandError, Cx, DialError, Handle, Pending, SendError, StartError,
+    };
+    pub use peerline_proto::{
+        BodyError, ByeReason, CloseReason, ConfigError, ConnId, Delivery, Event, Identity, Limits,
+        Listen, Message, NodeId, Payload, PeerId, PeerInfo, Receipt, Side, Stats, TransportError,
+        Violation,
+    };
+}

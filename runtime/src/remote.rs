@@ -1,0 +1,353 @@
+//! What the driver shares with other threads: the command queue and the way to wake it.
+//!
+//! Decides when a wake-up is due: once per sleep, however many commands arrive. It never runs a
+//! command; that is the driver's. One mutex guards everything, and nothing of the caller's
+//! (closures, wakers, answers) runs or is dropped while it is held.
+
+use std::cell::Cell;
+use std::collections::VecDeque;
+use std::fmt;
+use std::net::SocketAddr;
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::task::Waker;
+use std::time::Duration;
+
+use peerline_proto::NodeId;
+
+use crate::cx::Cx;
+use crate::error::CommandError;
+use crate::names::Lookups;
+use crate::pending::Answer;
+
+/// Commands that may wait. When full: `Busy`. 1,024 is what a turn does in about a millisecond.
+pub(crate) const COMMANDS: usize = 1024;
+
+/// How long the shutdown may take that follows the drop of the last handle. Five seconds, as long
+/// as the node lets one connection flush by default.
+const LAST_HANDLE_GRACE: Duration = Duration::from_secs(5);
+
+/// What another thread wants done on the driver.
+pub(crate) type Command = Box<dyn FnOnce(&mut Cx<'_>) + Send>;
+
+/// The driver's shared part.
+pub(crate) struct Remote {
+    id: NodeId,
+    listens: Vec<SocketAddr>,
+    pub(crate) lookups: Lookups,
+    queue: Mutex<Queue>,
+    waker: Waker,
+    handles: AtomicUsize,
+    /// The thread of the last turn; 0 before the first.
+    driven_by: AtomicU64,
+}
+
+#[derive(Default)]
+struct Queue {
+    commands: VecDeque<Command>,
+    /// The driver sleeps, or is about to: the next one who has something wakes it.
+    asleep: bool,
+    /// Something other than a command happened since the driver last looked.
+    nudged: bool,
+    /// The node is to shut down within this time, once the commands before it are done.
+    shutdown: Option<Duration>,
+    /// The driver has ended; nothing is taken any more.
+    stopped: bool,
+    /// Those who wait for that.
+    waiters: Vec<Answer<(), CommandError>>,
+}
+
+thread_local! {
+    /// This thread's number; 0 until it is asked for.
+    static THREAD: Cell<u64> = const { Cell::new(0) };
+}
+
+fn this_thread() -> u64 {
+    static NEXT: AtomicU64 = AtomicU64::new(1);
+    THREAD.with(|number| {
+        if number.get() == 0 {
+            number.set(NEXT.fetch_add(1, Ordering::Relaxed));
+        }
+        number.get()
+    })
+}
+
+impl Remote {
+    pub(crate) fn new(id: NodeId, listens: Vec<SocketAddr>, waker: Waker) -> Arc<Self> {
+        Arc::new(Self {
+            id,
+            listens,
+            lookups: Lookups::default(),
+            queue: Mutex::default(),
+            waker,
+            handles: AtomicUsize::new(0),
+            driven_by: AtomicU64::new(0),
+        })
+    }
+
+    pub(crate) fn id(&self) -> NodeId {
+        self.id
+    }
+
+    pub(crate) fn listens(&self) -> &[SocketAddr] {
+        &self.listens
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Queue> {
+        self.queue.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    // ---- what other threads do
+
+    /// Queues a command.
+    pub(crate) fn push(&self, command: Command) -> Result<(), CommandError> {
+        self.put(command, COMMANDS)
+    }
+
+    /// Queues a command past the bound: for answers of the driver's own helpers, which are
+    /// bounded where they are asked for.
+    pub(crate) fn push_answer(&self, command: Command) {
+        self.put(command, usize::MAX).ok();
+    }
+
+    fn put(&self, command: Command, bound: usize) -> Result<(), CommandError> {
+        let mut queue = self.lock();
+        let refused = if queue.stopped {
+            Some(CommandError::Stopped)
+        } else if queue.commands.len() >= bound {
+            Some(CommandError::Busy)
+        } else {
+            None
+        };
+        if let Some(error) = refused {
+            drop(queue);
+            return Err(error);
+        }
+        queue.commands.push_back(command);
+        self.rouse(queue);
+        Ok(())
+    }
+
+    /// Wakes the driver for another reason than a command.
+    pub(crate) fn nudge(&self) {
+        let mut queue = self.lock();
+        queue.nudged = true;
+        self.rouse(queue);
+    }
+
+    /// Answers when the driver has ended.
+    pub(crate) fn when_stopped(&self, answer: Answer<(), CommandError>) {
+        let mut queue = self.lock();
+        if queue.stopped {
+            drop(queue);
+            return answer.give(Ok(()));
+        }
+        let (wanted, forgotten) =
+            std::mem::take(&mut queue.waiters).into_iter().partition(Answer::is_wanted);
+        queue.waiters = wanted;
+        let full = queue.waiters.len() >= COMMANDS;
+        if !full {
+            queue.waiters.push(answer);
+            drop(queue);
+        } else {
+            drop(queue);
+            answer.give(Err(CommandError::Busy));
+        }
+        drop::<Vec<_>>(forgotten);
+    }
+
+    pub(crate) fn handle_made(&self) {
+        self.handles.fetch_add(1, Ordering::Relaxed);
+    }
+
+    pub(crate) fn handle_dropped(&self) {
+        if self.handles.fetch_sub(1, Ordering::AcqRel) == 1 {
+            self.shutdown(LAST_HANDLE_GRACE);
+        }
+    }
+
+    /// Shuts the node down after the commands queued so far. Never refused, however many wait.
+    pub(crate) fn shutdown(&self, within: Duration) {
+        let mut queue = self.lock();
+        queue.shutdown = Some(queue.shutdown.map_or(within, |before| before.min(within)));
+        queue.nudged = true;
+        self.rouse(queue);
+    }
+
+    /// Whether this is the thread of the last turn, where waiting would wait for ever.
+    pub(crate) fn driven_here(&self) -> bool {
+        self.driven_by.load(Ordering::Acquire) == this_thread()
+    }
+
+    fn rouse(&self, mut queue: MutexGuard<'_, Queue>) {
+        let asleep = std::mem::take(&mut queue.asleep);
+        drop(queue);
+        if asleep {
+            self.waker.wake_by_ref();
+        }
+    }
+
+    // ---- what the driver does
+
+    /// A turn begins on this thread.
+    pub(crate) fn drive(&self) {
+        self.driven_by.store(this_thread(), Ordering::Release);
+    }
+
+    /// Exchanges the queued commands for an empty queue. After them the node is to shut down, if
+    /// there is a time within which.
+    pub(crate) fn take(&self, commands: &mut VecDeque<Command>) -> Option<Duration> {
+        let mut queue = self.lock();
+        queue.asleep = false;
+        queue.nudged = false;
+        std::mem::swap(&mut queue.commands, commands);
+        queue.shutdown.take()
+    }
+
+    /// The driver wants to sleep. False if there is something to do first.
+    pub(crate) fn sleep(&self) -> bool {
+        let mut queue = self.lock();
+        queue.asleep = queue.commands.is_empty() && !queue.nudged;
+        queue.asleep
+    }
+
+    /// The driver has ended: everybody who waits is told.
+    pub(crate) fn stop(&self) {
+        let mut queue = self.lock();
+        queue.stopped = true;
+        let commands = std::mem::take(&mut queue.commands);
+        let waiters = std::mem::take(&mut queue.waiters);
+        drop(queue);
+        drop(commands);
+        for waiter in waiters {
+            waiter.give(Ok(()));
+        }
+    }
+}
+
+impl fmt::Debug for Remote {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Remote").field("id", &self.id).finish_non_exhaustive()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use super::*;
+    use crate::pending::Pending;
+    use std::task::Wake;
+
+    /// Counts how often it is woken.
+    #[derive(Default)]
+    pub(crate) struct Count(AtomicUsize);
+
+    impl Wake for Count {
+        fn wake(self: Arc<Self>) {
+            self.0.fetch_add(1, Ordering::SeqCst);
+        }
+    }
+
+    fn remote() -> (Arc<Remote>, Arc<Count>) {
+        let count = Arc::new(Count::default());
+        let id = NodeId::from_random_bytes([7; 16]);
+        (Remote::new(id, Vec::new(), Waker::from(Arc::clone(&count))), count)
+    }
+
+    fn command() -> Command {
+        Box::new(|_| {})
+    }
+
+    #[test]
+    fn a_sleeping_driver_is_woken_once() {
+        let (remote, count) = remote();
+        remote.push(command()).unwrap();
+        assert_eq!(count.0.load(Ordering::SeqCst), 0, "it is not asleep yet");
+        assert!(!remote.sleep(), "a command waits");
+        remote.take(&mut VecDeque::new());
+        assert!(remote.sleep());
+        for _ in 0..10 {
+            remote.push(command()).unwrap();
+            remote.nudge();
+        }
+        assert_eq!(count.0.load(Ordering::SeqCst), 1);
+    }
+
+    #[test]
+    fn a_nudge_before_the_sleep_prevents_it() {
+        let (remote, _) = remote();
+        remote.nudge();
+        assert!(!remote.sleep());
+        remote.take(&mut VecDeque::new());
+        assert!(remote.sleep());
+    }
+
+    #[test]
+    fn a_full_queue_is_busy_and_takes_the_drivers_own_answers() {
+        let (remote, _) = remote();
+        for _ in 0..COMMANDS {
+            remote.push(command()).unwrap();
+        }
+        assert_eq!(remote.push(command()), Err(CommandError::Busy));
+        remote.push_answer(command());
+        assert_eq!(remote.lock().commands.len(), COMMANDS + 1);
+    }
+
+    #[test]
+    fn the_end_answers_everybody() {
+        let (remote, _) = remote();
+        let (answer, pending) = Pending::<(), CommandError>::new(Arc::clone(&remote));
+        remote.push(Box::new(move |_| answer.give(Ok(())))).unwrap();
+        let (answer, stopped) = Pending::new(Arc::clone(&remote));
+        remote.when_stopped(answer);
+        remote.stop();
+        assert_eq!(pending.wait(), Err(CommandError::Stopped));
+        assert_eq!(stopped.wait(), Ok(()));
+        assert_eq!(remote.push(command()), Err(CommandError::Stopped));
+        let (answer, late) = Pending::new(Arc::clone(&remote));
+        remote.when_stopped(answer);
+        assert_eq!(late.wait(), Ok(()));
+    }
+
+    #[test]
+    fn forgotten_waiters_make_room() {
+        let (remote, _) = remote();
+        for _ in 0..COMMANDS * 2 {
+            let (answer, pending) = Pending::new(Arc::clone(&remote));
+            remote.when_stopped(answer);
+            pending.detach();
+        }
+        let kept: Vec<_> = (0..=COMMANDS)
+            .map(|_| {
+                let (answer, pending) = Pending::new(Arc::clone(&remote));
+                remote.when_stopped(answer);
+                pending
+            })
+            .collect();
+        let mut answers = kept.into_iter().rev();
+        assert_eq!(answers.next().unwrap().wait(), Err(CommandError::Busy));
+        remote.stop();
+        assert!(answers.all(|pending| pending.wait().is_ok()));
+    }
+
+    #[test]
+    fn the_last_handle_is_noticed_once() {
+        let (remote, _) = remote();
+        let handle = crate::Handle::new(Arc::clone(&remote));
+        let second = handle.clone();
+        drop(handle);
+        assert_eq!(remote.take(&mut VecDeque::new()), None);
+        drop(second);
+        assert_eq!(remote.take(&mut VecDeque::new()), Some(LAST_HANDLE_GRACE));
+        assert_eq!(remote.take(&mut VecDeque::new()), None);
+    }
+
+    #[test]
+    fn the_shortest_shutdown_counts() {
+        let (remote, _) = remote();
+        for secs in [3, 1, 2] {
+            remote.shutdown(Duration::from_secs(secs));
+        }
+        assert_eq!(remote.take(&mut VecDeque::new()), Some(Duration::from_secs(1)));
+    }
+}
