@@ -7,6 +7,7 @@ use crate::id::ConnId;
 /// An order to the driver. Closed on purpose: a driver that ignores one is broken, so a new one is
 /// a breaking change.
 #[derive(Copy, Clone, Debug, Eq, PartialEq)]
+#[cfg_attr(feature = "testing", derive(Hash))]
 pub enum Action {
     /// Open a connection; answer with [`Node::connected`](crate::Node::connected) or
     /// [`Node::closed`](crate::Node::closed).

@@ -14,6 +14,7 @@ pub(crate) const DEFAULT_NETWORK: &str = "peerline";
 /// Where a node says that it listens.
 #[derive(Copy, Clone, Debug, Eq, PartialEq)]
 #[non_exhaustive]
+#[cfg_attr(feature = "testing", derive(Hash))]
 pub enum Listen {
     /// At this port of the address that others see.
     Port(u16),
@@ -23,6 +24,7 @@ pub enum Listen {
 
 /// The checked settings of a node. Made by [`Config::builder`].
 #[derive(Clone, Debug, Eq, PartialEq)]
+#[cfg_attr(feature = "testing", derive(Hash))]
 pub struct Config {
     network: String,
     agent: String,

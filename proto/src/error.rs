@@ -26,6 +26,7 @@ use crate::id::ConnId;
 /// | `KeepAliveTimeout`, `WriteStall` | the peer's or the network's | the node does |
 #[derive(Clone, Debug, Eq, PartialEq, thiserror::Error)]
 #[non_exhaustive]
+#[cfg_attr(feature = "testing", derive(Hash))]
 pub enum CloseReason {
     /// We ended it: `disconnect` or `shutdown`.
     #[error("closed here")]
@@ -96,6 +97,7 @@ pub enum CloseReason {
 /// Why the other side said bye.
 #[derive(Copy, Clone, Debug, Eq, PartialEq, Ord, PartialOrd, thiserror::Error)]
 #[non_exhaustive]
+#[cfg_attr(feature = "testing", derive(Hash))]
 pub enum ByeReason {
     /// It stops.
     #[error("shutdown")]
@@ -123,6 +125,7 @@ pub enum ByeReason {
 /// What the driver reports of a socket that ended, in the terms of any operating system.
 #[derive(Copy, Clone, Debug, Eq, PartialEq, Ord, PartialOrd, thiserror::Error)]
 #[non_exhaustive]
+#[cfg_attr(feature = "testing", derive(Hash))]
 pub enum TransportError {
     /// The other side refused the connection.
     #[error("connection refused")]
@@ -151,6 +154,7 @@ pub enum TransportError {
 /// what a line says of third parties never is.
 #[derive(Copy, Clone, Debug, Eq, PartialEq, Ord, PartialOrd, thiserror::Error)]
 #[non_exhaustive]
+#[cfg_attr(feature = "testing", derive(Hash))]
 pub enum Violation {
     /// A line longer than we offered to take. `len` counts what had arrived of it.
     #[error("line is {len} bytes; the limit is {limit}")]

@@ -13,6 +13,7 @@ use crate::message::Message;
 /// peer, and each connection that ends without ending a peer gives exactly one `ConnectionFailed`.
 #[derive(Clone, Debug)]
 #[non_exhaustive]
+#[cfg_attr(feature = "testing", derive(Hash))]
 pub enum Event {
     /// A peer said hello and counts from now on.
     PeerUp {

@@ -17,6 +17,7 @@ const COALESCE_DEPTH: usize = 16;
 
 /// The queue.
 #[derive(Clone, Debug)]
+#[cfg_attr(feature = "testing", derive(Hash))]
 pub(crate) struct Events {
     queue: VecDeque<Event>,
     charged: usize,

@@ -33,6 +33,7 @@ pub const MAX_GUEST_NAME: usize = 64;
 /// ```
 #[derive(Clone, Debug, Eq, PartialEq)]
 #[non_exhaustive]
+#[cfg_attr(feature = "testing", derive(Hash))]
 pub struct Limits {
     /// Longest line taken from a peer after its hello, bytes. When longer: the connection ends.
     /// Default 256 KiB, the least the protocol allows; at most 16 MiB.

@@ -26,6 +26,7 @@ use crate::wire::framing::Framer;
 
 /// One connection.
 #[derive(Clone, Debug)]
+#[cfg_attr(feature = "testing", derive(Hash))]
 pub(crate) struct Link {
     pub(crate) addr: SocketAddr,
     pub(crate) side: Side,
@@ -96,6 +97,7 @@ pub(crate) struct Sent {
 
 /// The connections of a node.
 #[derive(Clone, Debug)]
+#[cfg_attr(feature = "testing", derive(Hash))]
 pub(crate) struct Links {
     slots: Vec<Slot>,
     /// Slots without a connection, the last one used next.
@@ -124,6 +126,7 @@ pub(crate) struct Links {
 }
 
 #[derive(Clone, Debug)]
+#[cfg_attr(feature = "testing", derive(Hash))]
 struct Slot {
     generation: NonZeroU32,
     link: Option<Link>,

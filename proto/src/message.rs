@@ -16,6 +16,7 @@ use crate::wire::json;
 
 /// One encoded line with its line end. A clone shares the text.
 #[derive(Clone, Eq, PartialEq)]
+#[cfg_attr(feature = "testing", derive(Hash))]
 pub(crate) struct Frame(Arc<str>);
 
 impl Frame {
@@ -97,6 +98,7 @@ impl fmt::Debug for Payload {
 /// How a message came.
 #[derive(Copy, Clone, Debug, Eq, PartialEq)]
 #[non_exhaustive]
+#[cfg_attr(feature = "testing", derive(Hash))]
 pub enum Delivery {
     /// To every node.
     Broadcast,
@@ -106,6 +108,7 @@ pub enum Delivery {
 
 /// A message received. It shares the line it came in; a clone costs a reference.
 #[derive(Clone)]
+#[cfg_attr(feature = "testing", derive(Hash))]
 pub struct Message {
     pub(crate) frame: Frame,
     pub(crate) from: NodeId,
@@ -118,6 +121,7 @@ pub struct Message {
 
 /// A kind: a part of the frame, or its own text where the line has it escaped.
 #[derive(Clone, Debug)]
+#[cfg_attr(feature = "testing", derive(Hash))]
 pub(crate) enum Kind {
     Plain(Range<usize>),
     Unescaped(Arc<str>),

@@ -15,6 +15,7 @@ use crate::time::Instant;
 
 /// The peers that are up.
 #[derive(Clone, Debug)]
+#[cfg_attr(feature = "testing", derive(Hash))]
 pub(crate) struct Peers {
     own: NodeId,
     table: BTreeMap<PeerId, Entry>,
@@ -22,6 +23,7 @@ pub(crate) struct Peers {
 }
 
 #[derive(Clone, Debug)]
+#[cfg_attr(feature = "testing", derive(Hash))]
 struct Entry {
     /// In order of their hellos; the first carries the peer. Never empty.
     conns: Vec<ConnId>,
@@ -29,6 +31,7 @@ struct Entry {
 
 /// A decision between connections that is still open.
 #[derive(Copy, Clone, Debug, Eq, PartialEq)]
+#[cfg_attr(feature = "testing", derive(Hash))]
 enum Decision {
     /// The other side decides; if it has not by then, we do.
     Theirs { until: Instant },

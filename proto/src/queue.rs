@@ -46,6 +46,7 @@ pub(crate) struct Full {
 
 /// The queue of one connection. Holds no allocation while empty.
 #[derive(Clone, Debug, Default)]
+#[cfg_attr(feature = "testing", derive(Hash))]
 pub(crate) struct Queue {
     staged: VecDeque<Piece>,
     /// Unsent bytes of `staged`.
@@ -57,6 +58,7 @@ pub(crate) struct Queue {
 
 /// The frames of one class that are not staged.
 #[derive(Clone, Debug, Default)]
+#[cfg_attr(feature = "testing", derive(Hash))]
 struct Lane {
     frames: VecDeque<Frame>,
     /// Bytes and costs of `frames`.
@@ -96,6 +98,7 @@ fn cost(frame: &Frame) -> usize {
 }
 
 #[derive(Clone, Debug)]
+#[cfg_attr(feature = "testing", derive(Hash))]
 enum Piece {
     Shared(Frame),
     Copied { bytes: Vec<u8>, frames: u32 },

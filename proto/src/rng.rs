@@ -7,6 +7,7 @@ use core::time::Duration;
 
 /// A seeded generator.
 #[derive(Clone)]
+#[cfg_attr(feature = "testing", derive(Hash))]
 pub(crate) struct Rng {
     key: [u32; 8],
     counter: u64,

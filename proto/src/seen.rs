@@ -31,6 +31,7 @@ pub(crate) type StreamId = (NodeId, u32);
 
 /// The bounds of [`Streams`]; see the fields of the same name in [`Limits`](crate::Limits).
 #[derive(Copy, Clone, Debug)]
+#[cfg_attr(feature = "testing", derive(Hash))]
 pub(crate) struct SeenLimits {
     pub(crate) streams: usize,
     pub(crate) per_originator: usize,
@@ -41,6 +42,7 @@ pub(crate) struct SeenLimits {
 
 /// The streams of all originators.
 #[derive(Clone, Debug)]
+#[cfg_attr(feature = "testing", derive(Hash))]
 pub(crate) struct Streams {
     limits: SeenLimits,
     streams: BTreeMap<StreamId, Stream>,
@@ -123,6 +125,7 @@ impl Streams {
 
 /// One stream. A number is seen when it is not above `highest` and in no missing range.
 #[derive(Clone, Debug)]
+#[cfg_attr(feature = "testing", derive(Hash))]
 struct Stream {
     highest: u64,
     /// In order, disjoint, below `highest`, never empty ranges.
@@ -132,6 +135,7 @@ struct Stream {
 }
 
 #[derive(Copy, Clone, Debug)]
+#[cfg_attr(feature = "testing", derive(Hash))]
 struct Missing {
     from: u64,
     to: u64,
@@ -206,6 +210,7 @@ impl Stream {
 /// Ids seen lately: two generations, so that each is remembered for one to two times `capacity`
 /// later ids.
 #[derive(Clone, Debug)]
+#[cfg_attr(feature = "testing", derive(Hash))]
 pub(crate) struct Recent<K> {
     capacity: usize,
     young: BTreeSet<K>,

@@ -3,6 +3,7 @@
 /// Counts since the node was made. They only grow, and saturate nowhere within any run.
 #[derive(Copy, Clone, Debug, Default, Eq, PartialEq)]
 #[non_exhaustive]
+#[cfg_attr(feature = "testing", derive(Hash))]
 pub struct Stats {
     /// Connections opened: dialled and accepted.
     pub connections_opened: u64,

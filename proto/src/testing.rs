@@ -73,3 +73,26 @@ pub fn state_table() -> String {
     table.push('\n');
     table
 }
+
+/// A number that two nodes share if they are in the same state, down to the last timer, but for
+/// accidents of 1 in 2^64.
+pub fn digest(node: &crate::Node) -> u64 {
+    let mut hasher = Fnv(0xcbf2_9ce4_8422_2325);
+    core::hash::Hash::hash(node, &mut hasher);
+    core::hash::Hasher::finish(&hasher)
+}
+
+/// FNV-1a: the same number in every process, unlike the standard hasher.
+struct Fnv(u64);
+
+impl core::hash::Hasher for Fnv {
+    fn finish(&self) -> u64 {
+        self.0
+    }
+
+    fn write(&mut self, bytes: &[u8]) {
+        for byte in bytes {
+            self.0 = (self.0 ^ u64::from(*byte)).wrapping_mul(0x0100_0000_01b3);
+        }
+    }
+}

@@ -84,6 +84,7 @@ impl UnixTime {
 /// wall clock jumped ([`Node::wall_clock`](crate::Node::wall_clock)).
 #[derive(Copy, Clone, Debug, Default, Eq, PartialEq)]
 #[non_exhaustive]
+#[cfg_attr(feature = "testing", derive(Hash))]
 pub struct Start {
     /// The monotone time of the reading.
     pub now: Instant,

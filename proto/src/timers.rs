@@ -8,6 +8,7 @@ use crate::time::Instant;
 
 /// The deadlines of all slots.
 #[derive(Clone, Debug, Default)]
+#[cfg_attr(feature = "testing", derive(Hash))]
 pub(crate) struct Timers {
     queue: BTreeSet<(Instant, u32)>,
     /// By slot: its entry in `queue`.

@@ -15,11 +15,9 @@
 //! ```
 //!
 //! [`Builder`] sets a node up, [`Handle`] commands it from any thread, [`Cx`] from inside its
-//! handlers. [`Embedded`] puts it into a `mio::Poll` that you have already. The crate
-//! `peerline-smol` has the same words on smol.
+//! handlers. [`Embedded`] puts it into a `mio::Poll` that you have already.
 
 #![forbid(unsafe_code)]
-#![allow(clippy::std_instead_of_core)] // with std, each thing has one name here: std's
 
 #[doc = include_str!("commands.md")]
 pub mod commands {}

@@ -1,7 +1,6 @@
 //! Nodes on mio and real sockets: they meet, talk and part.
 
 #![allow(clippy::unwrap_used, clippy::panic, clippy::indexing_slicing, clippy::expect_used)]
-#![allow(clippy::std_instead_of_core)] // as in the crate
 
 use std::io::Write;
 use std::net::{SocketAddr, TcpStream};

@@ -17,11 +17,9 @@
 //! ```
 //!
 //! [`Builder`] sets a node up, [`Handle`] commands it from any thread, [`Cx`] from inside its
-//! handlers. [`Embedded`] is a node as a future, for an executor that you have already. The crate
-//! `peerline-mio` has the same words on mio.
+//! handlers. [`Embedded`] is a node as a future, for an executor that you have already.
 
 #![forbid(unsafe_code)]
-#![allow(clippy::std_instead_of_core)] // with std, each thing has one name here: std's
 
 #[doc = include_str!("commands.md")]
 pub mod commands {}

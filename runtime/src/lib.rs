@@ -9,7 +9,6 @@
 //! about it: no timer, limit or retry of the protocol lives outside that crate.
 
 #![forbid(unsafe_code)]
-#![allow(clippy::std_instead_of_core)] // with std, each thing has one name here: std's
 
 mod bell;
 mod builder;

@@ -205,7 +205,7 @@ impl Remote {
     }
 
     /// The driver wants to sleep. False if there is something to do first.
-    pub(crate) fn sleep(&self) -> bool {
+    pub(crate) fn may_sleep(&self) -> bool {
         let mut queue = self.lock();
         queue.asleep = queue.commands.is_empty() && !queue.nudged;
         queue.asleep
@@ -263,9 +263,9 @@ mod tests {
         let (remote, count) = remote();
         remote.push(command()).unwrap();
         assert_eq!(count.0.load(Ordering::SeqCst), 0, "it is not asleep yet");
-        assert!(!remote.sleep(), "a command waits");
+        assert!(!remote.may_sleep(), "a command waits");
         remote.take(&mut VecDeque::new());
-        assert!(remote.sleep());
+        assert!(remote.may_sleep());
         for _ in 0..10 {
             remote.push(command()).unwrap();
             remote.nudge();
@@ -277,9 +277,9 @@ mod tests {
     fn a_nudge_before_the_sleep_prevents_it() {
         let (remote, _) = remote();
         remote.nudge();
-        assert!(!remote.sleep());
+        assert!(!remote.may_sleep());
         remote.take(&mut VecDeque::new());
-        assert!(remote.sleep());
+        assert!(remote.may_sleep());
     }
 
     #[test]

@@ -3,12 +3,10 @@
 //! Events stay in the node until they are asked for, so its own bound on them holds.
 #![allow(clippy::unwrap_used)] // a poisoned lock means that a thread panicked: the others may too
 
-use std::collections::BTreeMap;
 use std::io::{self, Read, Write};
 use std::net::{Shutdown, TcpListener, TcpStream};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard};
-
-use std::{thread::spawn, time::Duration};
+use std::{collections::BTreeMap, thread::spawn, time::Duration};
 
 use peerline_proto::{Action, ConnId, Event, Instant, Node, NodeId, TransportError};
 
@@ -120,5 +118,6 @@ fn main() -> io::Result<()> {
     let identity = peerline_proto::Identity::new(NodeId::from_random_bytes([1; 16]));
     let node = Node::new(Default::default(), identity, [7; 32], Default::default());
     let threads = Threads::start(node, TcpListener::bind("127.0.0.1:0")?)?;
-    Ok(threads.with(|node, _| println!("listening at {:?}", node.listen_addrs())))
+    threads.with(|node, _| println!("listening at {:?}", node.listen_addrs()));
+    Ok(())
 }

@@ -12,7 +12,7 @@ use peerline_runtime::{
     Bell, Builder, Direction, Driver, Events, Handle, Io, Runtime, Setup, StartError, Wakers,
 };
 use tokio::net::{TcpListener, TcpStream};
-use tokio::time::{Sleep, sleep};
+use tokio::time::{Sleep, sleep as timer};
 
 /// The sockets of a node: tokio's, with a waker for each side.
 #[derive(Debug)]
@@ -80,7 +80,7 @@ impl Future for Task {
         if this.driver.is_stopped() {
             return Poll::Ready(());
         }
-        this.timer.set(sleep(most.unwrap_or(Duration::from_secs(3600))));
+        this.timer.set(timer(most.unwrap_or(Duration::from_secs(3600))));
         if most == Some(Duration::ZERO) || this.timer.as_mut().poll(cx).is_ready() {
             cx.waker().wake_by_ref();
         }
@@ -99,7 +99,7 @@ impl Runtime for Tokio {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
         let (entered, bell) = (runtime.enter(), Bell::default());
         let (driver, handle) = Driver::new(setup, Sockets(Wakers::new(&bell)), bell.waker())?;
-        let task = Task { driver, bell, timer: Box::pin(sleep(Duration::ZERO)) };
+        let task = Task { driver, bell, timer: Box::pin(timer(Duration::ZERO)) };
         drop(entered);
         Ok((Self(runtime, task), handle))
     }

@@ -95,6 +95,7 @@ impl Value {
             "" => Self::Count(number),
             "KiB" => Self::Count(number << 10),
             "MiB" => Self::Count(number << 20),
+            "ns" if number == 0 => Self::Millis(0),
             "ms" => Self::Millis(number),
             "s" => Self::Millis(number * 1000),
             "min" => Self::Millis(number * 60_000),

@@ -1,6 +1,7 @@
 //! The integration tests: nodes on virtual time, nodes on real sockets, the program, the source
 //! tree.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
+#![allow(clippy::wildcard_enum_match_arm)] // events and reasons may grow; a test asks for some
 
 mod conformance;
 mod documents;
@@ -10,3 +11,4 @@ mod node_pair;
 mod node_rivals;
 mod node_strangers;
 mod tidy;
+mod wire_oracle;

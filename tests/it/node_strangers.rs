@@ -141,18 +141,11 @@ fn a_line_a_minute_buys_a_stranger_nothing() {
 
 #[test]
 fn another_network_or_version_is_told_so_and_closed_in_order() {
+    let with = |fields| format!("{{\"msgtype\":\"hello\",\"nodeid\":\"{STRANGER}\",{fields}}}\n");
     for (line, word, expected) in [
+        (with("\"version\":1,\"network\":\"x\""), "network", CloseReason::Network),
         (
-            format!(
-                "{{\"msgtype\":\"hello\",\"nodeid\":\"{STRANGER}\",\"version\":1,\"network\":\"x\"}}\n"
-            ),
-            "network",
-            CloseReason::Network,
-        ),
-        (
-            format!(
-                "{{\"msgtype\":\"hello\",\"nodeid\":\"{STRANGER}\",\"version\":9,\"min_version\":7}}\n"
-            ),
+            with("\"version\":9,\"min_version\":7"),
             "version",
             CloseReason::Version { theirs: 9, theirs_min: 7, ours: 1, ours_min: 0 },
         ),
@@ -289,9 +282,9 @@ fn a_bye_in_place_of_a_hello_is_a_failed_dial_with_its_reason() {
     net.lure(other);
     net.with(host, |node, now| node.dial(addr, now)).unwrap();
     net.run_for(Duration::from_secs(1));
-    let bye = format!(
-        "{{\"msgtype\":\"bye\",\"reason\":\"full\",\"retry\":600,\"peers\":[[\"{other}\",\"{STRANGER}\"]]}}\n"
-    );
+    let peers = format!("[[\"{other}\",\"{STRANGER}\"]]");
+    let bye = "{\"msgtype\":\"bye\",\"reason\":\"full\",\"retry\":600,\"peers\":";
+    let bye = format!("{bye}{peers}}}\n");
     net.say(net.lured(addr)[0], bye);
     net.run_for(Duration::from_secs(300));
     assert_eq!(failures(&net, host)[0], CloseReason::Goodbye(ByeReason::Full));

@@ -282,7 +282,7 @@ impl Writer {
         let at = self.0.below(len + 1) as usize;
         match self.0.below(7) {
             0 => bytes[from] ^= 1 << self.0.below(8),
-            1 => bytes[from] = self.0.next() as u8,
+            1 => bytes[from] = self.0.number() as u8,
             2 => drop(bytes.drain(from..to)),
             3 => {
                 let copy = bytes[from..to].to_vec();
@@ -322,7 +322,7 @@ impl Writer {
         let rest = &bytes[from..];
         let len = rest.iter().position(|byte| !byte.is_ascii_digit()).unwrap_or(rest.len());
         let other = match self.0.below(4) {
-            0 => self.0.next().to_string(),
+            0 => self.0.number().to_string(),
             // Around the digits of the largest double.
             1 => "9".repeat(self.0.between(299, 312) as usize),
             _ => self.pick(&NUMBERS).into(),

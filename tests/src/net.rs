@@ -87,9 +87,14 @@ pub struct Net {
 impl Net {
     /// An empty network. The seed decides everything that is not said.
     pub fn new(seed: u64) -> Self {
+        Self::with_entropy(Entropy::new(seed))
+    }
+
+    /// An empty network with these chances.
+    pub fn with_entropy(entropy: Entropy) -> Self {
         Self {
             now: Instant::ZERO,
-            entropy: Entropy::new(seed),
+            entropy,
             hosts: Vec::new(),
             pipes: BTreeMap::new(),
             next_pipe: 0,

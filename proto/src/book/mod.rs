@@ -20,6 +20,7 @@ const OWN_ADDRESSES: usize = 64;
 
 /// One address.
 #[derive(Clone, Debug)]
+#[cfg_attr(feature = "testing", derive(Hash))]
 pub(crate) struct Entry {
     /// Who was found there, or is said to be.
     pub(crate) peer: Option<PeerId>,
@@ -41,6 +42,7 @@ pub(crate) struct Entry {
 
 /// The book.
 #[derive(Clone, Debug)]
+#[cfg_attr(feature = "testing", derive(Hash))]
 pub(crate) struct Book {
     entries: BTreeMap<SocketAddr, Entry>,
     /// Addresses that reached ourselves, until when.

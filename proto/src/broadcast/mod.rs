@@ -26,6 +26,7 @@ pub(crate) enum Verdict {
 
 /// Our own stream, and those of others.
 #[derive(Clone, Debug)]
+#[cfg_attr(feature = "testing", derive(Hash))]
 pub(crate) struct Broadcasts {
     own: NodeId,
     /// Drawn at random, so that the numbers of an earlier life are not ours.

@@ -66,7 +66,7 @@ use part::Parting;
 /// # Ok::<(), Box<dyn core::error::Error>>(())
 /// ```
 #[derive(Debug)]
-#[cfg_attr(feature = "testing", derive(Clone))]
+#[cfg_attr(feature = "testing", derive(Clone, Hash))]
 pub struct Node {
     config: Config,
     id: NodeId,

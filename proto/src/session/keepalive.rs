@@ -10,6 +10,7 @@ use crate::time::Instant;
 
 /// The times the decision depends on; see [`Limits`].
 #[derive(Copy, Clone, Debug)]
+#[cfg_attr(feature = "testing", derive(Hash))]
 pub(crate) struct Waits {
     ping_after: Duration,
     suspect_min: Duration,
@@ -42,6 +43,7 @@ pub(crate) enum Due {
 
 /// The life of one connection.
 #[derive(Copy, Clone, Debug)]
+#[cfg_attr(feature = "testing", derive(Hash))]
 pub(crate) struct KeepAlive {
     /// When the last byte came.
     heard: Instant,
@@ -53,6 +55,7 @@ pub(crate) struct KeepAlive {
 }
 
 #[derive(Copy, Clone, Debug)]
+#[cfg_attr(feature = "testing", derive(Hash))]
 struct Probe {
     nonce: u64,
     sent: Instant,

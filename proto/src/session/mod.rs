@@ -28,6 +28,7 @@ pub(crate) const LEADING_BLANKS: u8 = 64;
 
 /// Where a connection is in its life, with what belongs to that part of it alone.
 #[derive(Clone, Debug)]
+#[cfg_attr(feature = "testing", derive(Hash))]
 pub(crate) enum Phase {
     /// We dialled; the transport has not answered.
     Dialing { until: Instant, nonce: u64 },
@@ -41,6 +42,7 @@ pub(crate) enum Phase {
 
 /// Before the other's hello.
 #[derive(Copy, Clone, Debug)]
+#[cfg_attr(feature = "testing", derive(Hash))]
 pub(crate) struct Greeting {
     pub(crate) until: Instant,
     pub(crate) since: Instant,
@@ -52,6 +54,7 @@ pub(crate) struct Greeting {
 
 /// A session with a peer.
 #[derive(Clone, Debug)]
+#[cfg_attr(feature = "testing", derive(Hash))]
 pub(crate) struct Ready {
     pub(crate) peer: PeerId,
     pub(crate) version: u64,
@@ -69,6 +72,7 @@ pub(crate) struct Ready {
 /// The other side said that another connection stays, and we have not met that one yet: it is still
 /// on its way. Until then this one goes on carrying the peer; the other side reads it to its end.
 #[derive(Copy, Clone, Debug)]
+#[cfg_attr(feature = "testing", derive(Hash))]
 pub(crate) struct Superseded {
     /// How long we wait for the other one.
     pub(crate) until: Instant,
@@ -78,6 +82,7 @@ pub(crate) struct Superseded {
 
 /// The end of a connection.
 #[derive(Clone, Debug)]
+#[cfg_attr(feature = "testing", derive(Hash))]
 pub(crate) struct Closing {
     pub(crate) since: Instant,
     pub(crate) until: Instant,
@@ -130,9 +135,9 @@ pub(crate) enum PhaseName {
     Closing,
 }
 
+#[cfg(feature = "testing")]
 impl PhaseName {
     /// All of them, in the order of the protocol's table.
-    #[cfg(any(test, feature = "testing"))]
     pub(crate) const ALL: [Self; 6] =
         [Self::Dialing, Self::Greeting, Self::ReadyV0, Self::Ready, Self::Losing, Self::Closing];
 }
@@ -205,6 +210,7 @@ impl Greeting {
 
 /// A token bucket for the addresses that a peer tells.
 #[derive(Copy, Clone, Debug)]
+#[cfg_attr(feature = "testing", derive(Hash))]
 pub(crate) struct Budget {
     tokens: u32,
     burst: u32,

@@ -12,6 +12,7 @@ use crate::error::Violation;
 
 /// The state between two pieces of a stream.
 #[derive(Clone, Debug, Default)]
+#[cfg_attr(feature = "testing", derive(Hash))]
 pub(crate) struct Framer {
     /// The start of an unfinished line. Holds no line end. No allocation while empty.
     tail: Vec<u8>,

@@ -257,7 +257,7 @@ impl<I: Io> Driver<I> {
     }
 
     fn sleep(&mut self) -> Option<Duration> {
-        if self.links.is_busy() || self.listeners.is_busy() || !self.remote.sleep() {
+        if self.links.is_busy() || self.listeners.is_busy() || !self.remote.may_sleep() {
             return Some(Duration::ZERO);
         }
         let next = [
