@@ -1,0 +1,181 @@
+//! What the command line says: every option in one place.
+//!
+//! Decides names, defaults and the words of the help, examples first. Whether an address can be
+//! used is for the node to say.
+
+use clap::{ArgAction, Parser, Subcommand, ValueEnum};
+
+/// Examples before options: most readers need nothing else.
+const TEMPLATE: &str = "{about}\n\n{before-help}{usage-heading} {usage}\n\n{all-args}{after-help}";
+
+const EXAMPLES: &str = "Examples:
+  peerline demo                              six nodes meet and talk, in a second
+  peerline chat                              prints what the other person must type
+  peerline chat --join 192.168.1.7:4040      the other person
+  peerline node --listen 0.0.0.0:4040        a meeting point without a screen";
+
+const CHAT_EXAMPLES: &str = "Examples:
+  peerline chat                                     prints what the others must type
+  peerline chat --name bob --join 192.168.1.7:4040  another one
+What you type is said to all; /help lists the commands.";
+
+const NODE_EXAMPLES: &str = "Examples:
+  peerline node --listen 0.0.0.0:4040               a meeting point for others
+  peerline node --join 192.168.1.7:4040 > events    what it hears, a line each";
+
+const DEMO_EXAMPLES: &str = "Examples:
+  peerline demo && echo it works";
+
+const CHAT_STATUS: &str =
+    "Exit status: 0 after /quit and Ctrl-D, 130 after Ctrl-C, 143 after SIGTERM, 1 on failure.";
+
+const NODE_STATUS: &str =
+    "Exit status: 130 after Ctrl-C, 143 after SIGTERM, 1 on failure. Both signals say bye first.";
+
+const DEMO_STATUS: &str =
+    "Exit status: 0 if every message arrived exactly once where it should, else 1.";
+
+/// The command line.
+#[derive(Debug, Parser)]
+#[command(
+    name = "peerline", version, about = "Nodes that find each other and talk, with no server.",
+    before_help = EXAMPLES, help_template = TEMPLATE, disable_help_subcommand = true
+)]
+pub(crate) struct Args {
+    #[command(subcommand)]
+    pub(crate) command: Command,
+}
+
+/// What to do.
+#[derive(Debug, Subcommand)]
+pub(crate) enum Command {
+    /// Show six nodes on two runtimes that meet, talk and lose one of them.
+    #[command(before_help = DEMO_EXAMPLES, after_help = DEMO_STATUS, help_template = TEMPLATE)]
+    Demo(DemoArgs),
+    /// Talk with everybody on the network, line by line.
+    #[command(before_help = CHAT_EXAMPLES, after_help = CHAT_STATUS, help_template = TEMPLATE)]
+    Chat(ChatArgs),
+    /// Run a node without a screen: others meet through it, and it prints what it hears.
+    #[command(before_help = NODE_EXAMPLES, after_help = NODE_STATUS, help_template = TEMPLATE)]
+    Node(NodeArgs),
+}
+
+/// The options of `demo`.
+#[derive(Debug, clap::Args)]
+pub(crate) struct DemoArgs {
+    /// Log to stderr; twice or three times for more.
+    #[arg(short, long, action = ArgAction::Count)]
+    verbose: u8,
+}
+
+/// The options of `chat`.
+#[derive(Debug, clap::Args)]
+pub(crate) struct ChatArgs {
+    /// Your name; four digits of the node's id are added.
+    #[arg(long, default_value = "peerline")]
+    pub(crate) name: String,
+    #[command(flatten)]
+    pub(crate) net: NetArgs,
+}
+
+/// The options of `node`.
+#[derive(Debug, clap::Args)]
+pub(crate) struct NodeArgs {
+    /// What to call this program towards peers [default: peerline/VERSION].
+    #[arg(long, value_name = "TEXT")]
+    pub(crate) agent: Option<String>,
+    #[command(flatten)]
+    pub(crate) net: NetArgs,
+}
+
+/// What every node of a network needs to be told.
+#[derive(Debug, clap::Args)]
+pub(crate) struct NetArgs {
+    /// Listen here; may be given several times [default: any port of any address].
+    #[arg(short, long, value_name = "ADDR")]
+    pub(crate) listen: Vec<String>,
+    /// Join through this node, as host:port; may be given several times.
+    #[arg(short, long, value_name = "ADDR")]
+    pub(crate) join: Vec<String>,
+    /// The network's name: only nodes of the same network meet.
+    #[arg(long, value_name = "NAME", default_value = DEFAULT_NETWORK)]
+    pub(crate) network: String,
+    /// The most peers at once; 0 for no limit.
+    #[arg(long, value_name = "N", default_value_t = 0)]
+    pub(crate) max_peers: usize,
+    /// The event loop to run on.
+    #[arg(long, value_name = "NAME", value_enum, default_value = "mio")]
+    pub(crate) runtime: Runtime,
+    /// Log to stderr; twice or three times for more.
+    #[arg(short, long, action = ArgAction::Count)]
+    verbose: u8,
+}
+
+/// The network that nodes which name none belong to.
+pub(crate) const DEFAULT_NETWORK: &str = "peerline";
+
+/// The event loops there are.
+#[derive(Copy, Clone, Debug, Eq, PartialEq, ValueEnum)]
+pub(crate) enum Runtime {
+    Mio,
+    Smol,
+}
+
+impl Runtime {
+    pub(crate) fn name(self) -> &'static str {
+        match self {
+            Self::Mio => "mio",
+            Self::Smol => "smol",
+        }
+    }
+}
+
+impl Args {
+    /// Reads the command line; a mistake there, and a call for help, end the program.
+    pub(crate) fn from_command_line() -> Self {
+        Self::parse()
+    }
+
+    /// How often `-v` was said.
+    pub(crate) fn verbosity(&self) -> u8 {
+        match &self.command {
+            Command::Demo(args) => args.verbose,
+            Command::Chat(args) => args.net.verbose,
+            Command::Node(args) => args.net.verbose,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, clippy::panic)]
+    use super::*;
+    use clap::CommandFactory;
+
+    #[test]
+    fn the_command_line_is_well_formed() {
+        Args::command().debug_assert();
+    }
+
+    #[test]
+    fn every_help_fits_on_a_screen_and_begins_with_examples() {
+        let names = ["demo", "chat", "node"].map(|name| vec!["peerline", name, "--help"]);
+        for line in [vec!["peerline", "--help"]].into_iter().chain(names) {
+            let help = Args::try_parse_from(&line).unwrap_err().to_string();
+            assert!(help.lines().count() <= 25, "{line:?} has {} lines", help.lines().count());
+            assert!(help.lines().all(|line| line.chars().count() <= 100), "{help}");
+            let examples = help.find("Examples:").unwrap();
+            assert!(examples < help.find("Usage:").unwrap(), "{help}");
+        }
+    }
+
+    #[test]
+    fn addresses_may_be_given_several_times() {
+        let line = ["peerline", "chat", "-l", "[::1]:0", "-j", "a:1", "--join", "b:2", "-vv"];
+        let args = Args::try_parse_from(line).unwrap();
+        assert_eq!(args.verbosity(), 2);
+        let Command::Chat(chat) = args.command else { panic!("not a chat") };
+        assert_eq!((chat.net.listen.len(), chat.net.join.len()), (1, 2));
+        assert_eq!(chat.net.runtime, Runtime::Mio);
+    }
+}

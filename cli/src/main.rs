@@ -1,0 +1,32 @@
+//! The program `peerline`: its table of contents.
+//!
+//! `demo` shows the whole thing in a second, `chat` is for people, `node` is for machines. What
+//! they share: one queue of everything that can happen ([`inbox`]), a node on either runtime
+//! ([`start`]), and the rule that nothing a peer wrote reaches a terminal unescaped ([`escape`]).
+
+mod args;
+mod chat;
+mod ctime;
+mod demo;
+mod end;
+mod escape;
+mod inbox;
+mod logger;
+mod node;
+mod signals;
+mod start;
+
+use std::process::ExitCode;
+
+use args::{Args, Command};
+
+fn main() -> ExitCode {
+    let args = Args::from_command_line();
+    logger::start(args.verbosity());
+    let ended = match &args.command {
+        Command::Demo(_) => demo::run(),
+        Command::Chat(args) => chat::run(args),
+        Command::Node(args) => node::run(args),
+    };
+    end::exit_code(ended)
+}
