@@ -17,7 +17,7 @@ use crate::wire::native::{self, MsgKind};
 /// # Errors
 /// The violation that would end the connection.
 pub fn decode(line: &[u8]) -> Result<Option<(String, u32)>, Violation> {
-    let text = native::text(line)?;
+    let text = native::Received::new(line)?.text;
     if text.is_empty() {
         return Ok(None);
     }

@@ -32,7 +32,7 @@ use crate::seen::Recent;
 use crate::session::{Greeting, Phase, Reception, reception};
 use crate::stats::Stats;
 use crate::time::{Instant, Start, UnixTime};
-use crate::wire::native;
+use crate::wire::native::{self, Received};
 
 pub use commands::Receipt;
 pub use queries::PeerInfo;
@@ -279,12 +279,12 @@ impl Node {
     }
 
     fn on_line(&mut self, conn: ConnId, line: &[u8]) {
-        let text = match native::text(line) {
-            Ok("") => return,
-            Ok(text) => text,
+        let line = match Received::new(line) {
+            Ok(line) if line.text.is_empty() => return,
+            Ok(line) => line,
             Err(violation) => return self.violation(conn, violation),
         };
-        let decoded = match native::decode(text) {
+        let decoded = match native::decode(line.text) {
             Ok(decoded) => decoded,
             Err(violation) => return self.violation(conn, violation),
         };
@@ -292,7 +292,7 @@ impl Node {
         self.stats.unknown_fields += u64::from(decoded.unknown_fields);
         let Some(link) = self.links.get(conn) else { return };
         match reception(link.phase.name(), decoded.msg.kind()) {
-            Reception::Handle => self.on_message(conn, decoded.msg, text),
+            Reception::Handle => self.on_message(conn, decoded.msg, line),
             Reception::Unknown => self.stats.unknown_types += 1,
             Reception::Discard => {}
             Reception::NotHello => self.violation(conn, Violation::NotHello),

@@ -2,7 +2,6 @@
 
 use alloc::borrow::{Cow, ToOwned};
 use alloc::boxed::Box;
-use alloc::format;
 use core::net::SocketAddr;
 use core::time::Duration;
 
@@ -12,7 +11,7 @@ use crate::error::{ByeReason, CloseReason, Violation};
 use crate::event::Event;
 use crate::id::{ConnId, NodeId, PeerId, Side};
 use crate::limits::{MAX_BROADCAST_LINE, MAX_GUEST_NAME};
-use crate::message::{Delivery, Frame, Kind, Message};
+use crate::message::{Delivery, Kind, Message};
 use crate::node::Node;
 use crate::node::part::Parting;
 use crate::peers::{Arrival, Verdict};
@@ -21,7 +20,7 @@ use crate::session::keepalive::KeepAlive;
 use crate::session::{Budget, Phase, Ready, Superseded};
 use crate::time::UnixTime;
 use crate::wire::json::Span;
-use crate::wire::native::{Addr, Broadcast, Bye, Direct, ErrorLine, Hello, Msg, told};
+use crate::wire::native::{Addr, Broadcast, Bye, Direct, ErrorLine, Hello, Msg, Received, told};
 use crate::wire::{MIN_VERSION, VERSION, encode};
 
 /// The longest id of a one-to-one message, bytes: fixed by the protocol.
@@ -33,7 +32,7 @@ const MAX_TOLD: usize = 256;
 
 impl Node {
     /// The dispatch: one line each.
-    pub(super) fn on_message(&mut self, conn: ConnId, msg: Msg<'_>, text: &str) {
+    pub(super) fn on_message(&mut self, conn: ConnId, msg: Msg<'_>, line: Received<'_>) {
         match msg {
             Msg::Hello(hello) => self.on_hello(conn, &hello),
             Msg::Ping { nonce } => self.on_ping(conn, nonce),
@@ -41,8 +40,8 @@ impl Node {
             Msg::Bye(bye) => self.on_bye(conn, &bye),
             Msg::Getaddr { max } => self.on_getaddr(conn, max),
             Msg::Addr(addr) => self.on_addr(conn, &addr),
-            Msg::Broadcast(broadcast) => self.on_broadcast(conn, &broadcast, text),
-            Msg::Message(direct) => self.on_direct(conn, &direct, text),
+            Msg::Broadcast(broadcast) => self.on_broadcast(conn, &broadcast, line),
+            Msg::Message(direct) => self.on_direct(conn, &direct, line),
             Msg::Error(error) => self.on_error(conn, &error),
             Msg::Unknown => self.stats.unknown_types += 1,
         }
@@ -402,18 +401,18 @@ impl Node {
 
     // ---- what is for the application ----
 
-    fn on_broadcast(&mut self, conn: ConnId, line: &Broadcast<'_>, text: &str) {
-        if text.len() > MAX_BROADCAST_LINE {
-            let (len, limit) = (text.len(), MAX_BROADCAST_LINE);
+    fn on_broadcast(&mut self, conn: ConnId, said: &Broadcast<'_>, line: Received<'_>) {
+        if line.text.len() > MAX_BROADCAST_LINE {
+            let (len, limit) = (line.text.len(), MAX_BROADCAST_LINE);
             return self.violation(conn, Violation::LineTooLong { len, limit });
         }
-        let (Ok(originator), Ok(epoch)) = (line.originator.parse(), u32::try_from(line.epoch))
+        let (Ok(originator), Ok(epoch)) = (said.originator.parse(), u32::try_from(said.epoch))
         else {
             self.stats.not_taken += 1;
             return;
         };
-        match self.broadcasts.hear(originator, epoch, line.seq, self.now, &mut self.rng) {
-            broadcast::Verdict::New => self.on_new_broadcast(conn, originator, line, text),
+        match self.broadcasts.hear(originator, epoch, said.seq, self.now, &mut self.rng) {
+            broadcast::Verdict::New => self.on_new_broadcast(conn, originator, said, line),
             broadcast::Verdict::Duplicate => self.stats.duplicates += 1,
             broadcast::Verdict::NotTaken => self.stats.not_taken += 1,
             broadcast::Verdict::Impersonated { new_epoch } => self.on_impersonated(conn, new_epoch),
@@ -424,10 +423,10 @@ impl Node {
         &mut self,
         conn: ConnId,
         originator: NodeId,
-        line: &Broadcast<'_>,
-        text: &str,
+        said: &Broadcast<'_>,
+        line: Received<'_>,
     ) {
-        let frame = Frame::new(&format!("{text}\n"));
+        let frame = line.frame();
         let reached = self.flood(&frame, Class::Forwarded, Some(conn));
         self.stats.forwarded += reached.queued as u64;
         self.deliver(Message {
@@ -435,9 +434,9 @@ impl Node {
             from: originator,
             conn,
             delivery: Delivery::Broadcast,
-            time: UnixTime::from_millis(line.time),
-            kind: kind_of(&line.kind),
-            body: range_of(&line.msg),
+            time: UnixTime::from_millis(said.time),
+            kind: kind_of(&said.kind),
+            body: range_of(&said.msg),
         });
     }
 
@@ -449,33 +448,33 @@ impl Node {
         }
     }
 
-    fn on_direct(&mut self, conn: ConnId, line: &Direct<'_>, text: &str) {
-        let (Ok(from), Ok(to)) = (line.from.parse::<NodeId>(), line.to.parse::<NodeId>()) else {
+    fn on_direct(&mut self, conn: ConnId, said: &Direct<'_>, line: Received<'_>) {
+        let (Ok(from), Ok(to)) = (said.from.parse::<NodeId>(), said.to.parse::<NodeId>()) else {
             self.stats.not_taken += 1;
             return;
         };
         // Until there are relays, a neighbour speaks for itself alone.
         let speaker = self.links.get(conn).and_then(|link| link.phase.speaker());
-        if line.id.len() > MAX_MESSAGE_ID || speaker != Some(&PeerId::Node(from)) {
+        if said.id.len() > MAX_MESSAGE_ID || speaker != Some(&PeerId::Node(from)) {
             self.stats.not_taken += 1;
             return;
         }
         if to != self.id {
             self.stats.not_for_us += 1;
-            return self.control(conn, encode::error(&line.id, "no_route"));
+            return self.control(conn, encode::error(&said.id, "no_route"));
         }
-        if !self.direct_seen.insert((from, Cow::Owned(line.id.as_ref().to_owned()))) {
+        if !self.direct_seen.insert((from, Cow::Owned(said.id.as_ref().to_owned()))) {
             self.stats.duplicates += 1;
             return;
         }
         self.deliver(Message {
-            frame: Frame::new(&format!("{text}\n")),
+            frame: line.frame(),
             from,
             conn,
             delivery: Delivery::Direct,
-            time: UnixTime::from_millis(line.time),
-            kind: kind_of(&line.kind),
-            body: range_of(&line.msg),
+            time: UnixTime::from_millis(said.time),
+            kind: kind_of(&said.kind),
+            body: range_of(&said.msg),
         });
     }
 

@@ -11,6 +11,7 @@ use core::net::SocketAddr;
 
 use crate::config::Listen;
 use crate::error::{ByeReason, Violation};
+use crate::message::Frame;
 use crate::wire::json::{self, Fault, Span};
 
 /// A message, borrowed from its line.
@@ -190,11 +191,28 @@ pub(crate) struct Decoded<'a> {
     pub(crate) unknown_fields: u32,
 }
 
-/// The text of a line without the blanks around it, if it is UTF-8; empty for an empty line.
-pub(crate) fn text(line: &[u8]) -> Result<&str, Violation> {
-    match core::str::from_utf8(line) {
-        Ok(text) => Ok(text.trim_matches([' ', '\t', '\r', '\n'])),
-        Err(error) => Err(Violation::NotUtf8 { at: error.valid_up_to() }),
+/// A line as it came, and its text: the line without the blanks around it.
+#[derive(Copy, Clone, Debug)]
+pub(crate) struct Received<'a> {
+    line: &'a str,
+    pub(crate) text: &'a str,
+}
+
+impl<'a> Received<'a> {
+    /// The line, if it is UTF-8.
+    pub(crate) fn new(line: &'a [u8]) -> Result<Self, Violation> {
+        match core::str::from_utf8(line) {
+            Ok(line) => Ok(Self { line, text: line.trim_matches([' ', '\t', '\r', '\n']) }),
+            Err(error) => Err(Violation::NotUtf8 { at: error.valid_up_to() }),
+        }
+    }
+
+    /// The text with one line end, to be kept and passed on. Nearly always that is the line.
+    pub(crate) fn frame(&self) -> Frame {
+        if self.line.strip_suffix('\n') == Some(self.text) {
+            return Frame::new(self.line);
+        }
+        Frame::new(&[self.text, "\n"].concat())
     }
 }
 
@@ -214,8 +232,8 @@ fn read(text: &str) -> Result<Decoded<'_>, Fault> {
     })?;
     let msgtype = fields.text(Field::Msgtype)?.ok_or(Fault { at: 0, what: "no msgtype" })?;
     let kind = MsgKind::of(&msgtype);
-    fields.check(kind)?;
-    let unknown_fields = fields.unknown(kind);
+    let known = fields.check(kind)?;
+    let unknown_fields = fields.unknown(known);
     Ok(Decoded { msg: fields.message(kind)?, unknown_fields })
 }
 
@@ -255,34 +273,34 @@ const FIELDS: usize = Field::Code as usize + 1;
 
 impl Field {
     fn of(key: &str) -> Option<Self> {
-        Some(match key {
-            "msgtype" => Self::Msgtype,
-            "nodeid" => Self::Nodeid,
-            "version" => Self::Version,
-            "min_version" => Self::MinVersion,
-            "network" => Self::Network,
-            "agent" => Self::Agent,
-            "nonce" => Self::Nonce,
-            "listen" => Self::Listen,
-            "you" => Self::You,
-            "max" => Self::Max,
-            "caps" => Self::Caps,
-            "reason" => Self::Reason,
-            "retry" => Self::Retry,
-            "peers" => Self::Peers,
-            "ages" => Self::Ages,
-            "originator" => Self::Originator,
-            "epoch" => Self::Epoch,
-            "seq" => Self::Seq,
-            "time" => Self::Time,
-            "kind" => Self::Kind,
-            "msg" => Self::Msg,
-            "id" => Self::Id,
-            "from" => Self::From,
-            "to" => Self::To,
-            "ttl" => Self::Ttl,
-            "re" => Self::Re,
-            "code" => Self::Code,
+        Some(match key.as_bytes() {
+            b"msgtype" => Self::Msgtype,
+            b"nodeid" => Self::Nodeid,
+            b"version" => Self::Version,
+            b"min_version" => Self::MinVersion,
+            b"network" => Self::Network,
+            b"agent" => Self::Agent,
+            b"nonce" => Self::Nonce,
+            b"listen" => Self::Listen,
+            b"you" => Self::You,
+            b"max" => Self::Max,
+            b"caps" => Self::Caps,
+            b"reason" => Self::Reason,
+            b"retry" => Self::Retry,
+            b"peers" => Self::Peers,
+            b"ages" => Self::Ages,
+            b"originator" => Self::Originator,
+            b"epoch" => Self::Epoch,
+            b"seq" => Self::Seq,
+            b"time" => Self::Time,
+            b"kind" => Self::Kind,
+            b"msg" => Self::Msg,
+            b"id" => Self::Id,
+            b"from" => Self::From,
+            b"to" => Self::To,
+            b"ttl" => Self::Ttl,
+            b"re" => Self::Re,
+            b"code" => Self::Code,
             _ => return None,
         })
     }
@@ -353,6 +371,8 @@ fn all(value: &Span<'_>, mut each: impl FnMut(&Span<'_>) -> bool) -> bool {
 #[derive(Debug)]
 struct Fields<'a> {
     spans: [Option<Span<'a>>; FIELDS],
+    /// How many fields occur.
+    present: u32,
     /// A bit for each field that occurs more than once.
     repeated: u32,
     /// Members that no message knows.
@@ -363,7 +383,7 @@ const _: () = assert!(FIELDS <= 32, "a bit for each field");
 
 impl Default for Fields<'_> {
     fn default() -> Self {
-        Self { spans: [None; FIELDS], repeated: 0, strangers: 0 }
+        Self { spans: [None; FIELDS], present: 0, repeated: 0, strangers: 0 }
     }
 }
 
@@ -374,8 +394,9 @@ impl<'a> Fields<'a> {
             return;
         };
         let Some(slot) = self.spans.get_mut(field as usize) else { return };
-        if slot.replace(value).is_some() {
-            self.repeated |= field.bit();
+        match slot.replace(value) {
+            Some(_) => self.repeated |= field.bit(),
+            None => self.present = self.present.saturating_add(1),
         }
     }
 
@@ -384,8 +405,9 @@ impl<'a> Fields<'a> {
     }
 
     /// Checks the fields of this kind of message: each at most once, of its type, there if
-    /// required.
-    fn check(&self, kind: MsgKind) -> Result<(), Fault> {
+    /// required. Returns how many there are.
+    fn check(&self, kind: MsgKind) -> Result<u32, Fault> {
+        let mut known = 0_u32;
         let msgtype = [(Field::Msgtype, true)];
         for (field, required) in msgtype.iter().chain(kind.fields()) {
             match self.span(*field) {
@@ -399,18 +421,15 @@ impl<'a> Fields<'a> {
                 Some(span) if !field.fits(&span) => {
                     return Err(Fault { at: span.start, what: "a field of the wrong type" });
                 }
-                Some(_) => {}
+                Some(_) => known = known.saturating_add(1),
             }
         }
-        Ok(())
+        Ok(known)
     }
 
-    /// How many members this kind of message does not have.
-    fn unknown(&self, kind: MsgKind) -> u32 {
-        let present = self.spans.iter().flatten().count();
-        let own = kind.fields().iter().filter(|(field, _)| self.span(*field).is_some()).count();
-        let foreign = present.saturating_sub(own).saturating_sub(1);
-        self.strangers.saturating_add(u32::try_from(foreign).unwrap_or(u32::MAX))
+    /// How many members there are beside those known to the message.
+    fn unknown(&self, known: u32) -> u32 {
+        self.strangers.saturating_add(self.present.saturating_sub(known))
     }
 
     fn text(&self, field: Field) -> Result<Option<Cow<'a, str>>, Fault> {
@@ -563,6 +582,14 @@ mod tests {
         match decode(text) {
             Err(Violation::Malformed { what, .. }) => Some(what),
             _ => None,
+        }
+    }
+
+    #[test]
+    fn a_frame_is_the_text_and_one_line_end() {
+        for line in ["{}\n", "{}\r\n", " {}\n", "{} \n", "\t{}", "{}\n\n"] {
+            let frame = Received::new(line.as_bytes()).map(|line| line.frame());
+            assert_eq!(frame, Ok(Frame::new("{}\n")), "{line:?}");
         }
     }
 
