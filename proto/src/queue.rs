@@ -158,11 +158,15 @@ impl Queue {
         if over > self.below(class) || cost(&frame) > limit {
             return Err(Full { queued: self.charged(), limit });
         }
+        // While there is room in the stage, nothing waits behind it.
+        if self.staged_bytes < STAGE {
+            self.append(frame);
+            return Ok(0);
+        }
         let dropped = self.drop_below(class, allowed);
         if let Some(lane) = self.waiting.get_mut(class as usize) {
             lane.push(frame);
         }
-        self.stage();
         Ok(dropped)
     }
 
@@ -194,12 +198,12 @@ impl Queue {
     fn stage(&mut self) {
         while self.staged_bytes < STAGE {
             let Some(frame) = self.waiting.iter_mut().find_map(Lane::pop_first) else { break };
-            self.staged_bytes = self.staged_bytes.saturating_add(frame.len());
             self.append(frame);
         }
     }
 
     fn append(&mut self, frame: Frame) {
+        self.staged_bytes = self.staged_bytes.saturating_add(frame.len());
         let small = frame.len() <= SMALL && !self.staged.is_empty();
         if !small {
             self.staged.push_back(Piece::Shared(frame));
