@@ -77,7 +77,7 @@ impl Payload {
         let mut text = text.into();
         json::check(&text, MAX_DEPTH - 1)
             .map_err(|fault| BodyError::Malformed { at: fault.at, what: fault.what })?;
-        if text.contains(['\n', '\r']) {
+        if memchr::memchr2(b'\n', b'\r', text.as_bytes()).is_some() {
             text = text.replace(['\n', '\r'], " ");
         }
         Ok(Self(text.into_boxed_str()))

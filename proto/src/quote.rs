@@ -6,6 +6,11 @@ use core::fmt::Write as _;
 /// Appends `value` as a JSON string.
 pub(crate) fn push_quoted(text: &mut String, value: &str) {
     text.push('"');
+    if !value.bytes().any(|byte| matches!(byte, b'"' | b'\\' | 0..=0x1f)) {
+        text.push_str(value);
+        text.push('"');
+        return;
+    }
     for character in value.chars() {
         match character {
             '"' | '\\' => text.extend(['\\', character]),

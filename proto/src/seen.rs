@@ -58,7 +58,7 @@ impl Streams {
             limits,
             streams: BTreeMap::new(),
             order: BTreeMap::new(),
-            clock: 0,
+            clock: 1, // a stream that was never touched has 0
             forgotten: Recent::new(limits.recent_ids),
         }
     }
@@ -92,6 +92,9 @@ impl Streams {
     /// Makes the stream the one last heard.
     fn touch(&mut self, id: StreamId) {
         let Some(stream) = self.streams.get_mut(&id) else { return };
+        if stream.heard == self.clock {
+            return; // it was the last one heard before
+        }
         self.order.remove(&stream.heard);
         self.clock = self.clock.saturating_add(1);
         stream.heard = self.clock;
