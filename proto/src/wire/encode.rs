@@ -1,7 +1,7 @@
 //! Writes the native lines: `msgtype` first, whole, ended by one line end.
 
 use alloc::string::{String, ToString};
-use core::fmt::Write as _;
+use core::fmt::{Display, Write as _};
 use core::net::SocketAddr;
 
 use crate::config::Listen;
@@ -27,7 +27,7 @@ pub(crate) struct HelloOut<'a> {
 /// The hello that opens a session of version 1, and that a dialler sends to whomever it dials.
 pub(crate) fn hello(id: NodeId, hello: &HelloOut<'_>) -> Frame {
     let mut line = Line::new("hello");
-    line.text("nodeid", &id.to_string());
+    line.name("nodeid", id);
     line.number("version", VERSION);
     line.number("min_version", MIN_VERSION);
     line.text("network", hello.network);
@@ -37,10 +37,10 @@ pub(crate) fn hello(id: NodeId, hello: &HelloOut<'_>) -> Frame {
     }
     match hello.listen {
         Some(Listen::Port(port)) => line.number("listen", u64::from(port)),
-        Some(Listen::Addr(addr)) => line.text("listen", &addr.to_string()),
+        Some(Listen::Addr(addr)) => line.name("listen", addr),
         None => {}
     }
-    line.text("you", &hello.you.to_string());
+    line.name("you", hello.you);
     line.number("max", hello.max as u64);
     line.finish()
 }
@@ -48,7 +48,7 @@ pub(crate) fn hello(id: NodeId, hello: &HelloOut<'_>) -> Frame {
 /// The hello of the article, for a node of version 0.
 pub(crate) fn hello_v0(id: NodeId) -> Frame {
     let mut line = Line::new("hello");
-    line.text("nodeid", &id.to_string());
+    line.name("nodeid", id);
     line.finish()
 }
 
@@ -111,7 +111,7 @@ pub(crate) fn broadcast(
     body: &Payload,
 ) -> String {
     let mut line = Line::with_room("broadcast", kind.len().saturating_add(body.as_str().len()));
-    line.text("originator", &originator.to_string());
+    line.name("originator", originator);
     line.number("epoch", u64::from(epoch));
     line.number("seq", seq);
     line.number("time", time.as_millis());
@@ -130,8 +130,8 @@ pub(crate) fn message(
 ) -> String {
     let mut line = Line::with_room("message", kind.len().saturating_add(body.as_str().len()));
     line.text("id", id);
-    line.text("from", &from.to_string());
-    line.text("to", &to.to_string());
+    line.name("from", from);
+    line.name("to", to);
     line.text("kind", kind);
     line.number("time", time.as_millis());
     line.number("ttl", 1);
@@ -176,7 +176,14 @@ impl Line {
     }
 
     fn number(&mut self, key: &str, value: u64) {
-        self.json(key, &value.to_string());
+        self.key(key);
+        let _infallible = write!(self.text, "{value}");
+    }
+
+    /// A value that shows itself without anything to escape.
+    fn name(&mut self, key: &str, value: impl Display) {
+        self.key(key);
+        let _infallible = write!(self.text, "\"{value}\"");
     }
 
     fn json(&mut self, key: &str, value: &str) {

@@ -18,10 +18,10 @@ pub(crate) struct Fault {
     pub(crate) what: &'static str,
 }
 
-/// A string of the text, quotes included.
+/// A string of the text, without its quotes.
 #[derive(Copy, Clone, Debug, Eq, PartialEq)]
 pub(crate) struct Text<'a> {
-    quoted: &'a str,
+    inner: &'a str,
     escaped: bool,
 }
 
@@ -29,11 +29,11 @@ impl<'a> Text<'a> {
     /// The string's value.
     pub(crate) fn unescape(self) -> Cow<'a, str> {
         if !self.escaped {
-            let inner = self.quoted.get(1..self.quoted.len().saturating_sub(1));
-            return Cow::Borrowed(inner.unwrap_or_default());
+            return Cow::Borrowed(self.inner);
         }
         // The scan has checked the string, so serde_json takes it.
-        Cow::Owned(serde_json::from_str::<String>(self.quoted).unwrap_or_default())
+        let quoted = ["\"", self.inner, "\""].concat();
+        Cow::Owned(serde_json::from_str::<String>(&quoted).unwrap_or_default())
     }
 }
 
@@ -49,19 +49,23 @@ pub(crate) struct Span<'a> {
 impl<'a> Span<'a> {
     /// The value as a string, if it is one.
     pub(crate) fn as_text(&self) -> Option<Cow<'a, str>> {
-        let (quoted, escaped) = (self.text, self.escaped);
-        quoted.starts_with('"').then(|| Text { quoted, escaped }.unescape())
+        let inner = self.text.strip_prefix('"')?.strip_suffix('"')?;
+        Some(Text { inner, escaped: self.escaped }.unescape())
     }
 
     /// The value as an integer from 0 to 2^53 - 1, if it is one.
     pub(crate) fn as_integer(&self) -> Option<u64> {
+        // No number below 2^53 has more digits, and none of so many is too large for 64 bits.
+        if self.text.len() > 16 {
+            return None;
+        }
         let mut number = 0_u64;
         for byte in self.text.bytes() {
             let digit = byte.wrapping_sub(b'0');
-            if digit > 9 || number >= 1 << 53 {
+            if digit > 9 {
                 return None;
             }
-            number = number.saturating_mul(10).saturating_add(u64::from(digit));
+            number = number.wrapping_mul(10).wrapping_add(u64::from(digit));
         }
         (number < 1 << 53).then_some(number)
     }
@@ -160,13 +164,13 @@ impl<'a> Scan<'a> {
 
     /// A key, its colon, and the blanks around them.
     fn key(&mut self) -> Result<Text<'a>, Fault> {
-        let start = self.at;
+        let start = self.at.saturating_add(1);
         let escaped = self.string("key is not a string")?;
-        let quoted = self.text.get(start..self.at).unwrap_or_default();
+        let inner = self.text.get(start..self.at.saturating_sub(1)).unwrap_or_default();
         self.blanks();
         self.expect(b':', "no colon after a key")?;
         self.blanks();
-        Ok(Text { quoted, escaped })
+        Ok(Text { inner, escaped })
     }
 
     /// What separates members: true if another follows, false at `close`.
