@@ -304,3 +304,19 @@ fn who_dialled_is_told_apart() {
     assert_eq!(listens(a, b), Some(net.addr(b)));
     assert_eq!(listens(b, a), Some(net.addr(a)), "source address, port of the hello");
 }
+
+#[test]
+fn a_peer_that_said_bye_is_dialled_again() {
+    let mut net = Net::new(7);
+    let (host, addr) = (net.add(), "10.9.9.9:5999".parse().unwrap());
+    net.lure(addr);
+    net.with(host, |node, now| node.add_bootstrap(addr, now));
+    net.run_for(Duration::from_secs(1));
+    let stranger = net.lured(addr)[0];
+    net.say(stranger, hello(STRANGER, 1));
+    net.say(stranger, "{\"msgtype\":\"bye\",\"reason\":\"shutdown\"}\n");
+    net.hang_up(stranger);
+    net.run_for(Duration::from_secs(10));
+    assert_eq!(downs(&net, host), [CloseReason::Goodbye(ByeReason::Shutdown)]);
+    assert!(net.lured(addr).len() > 1, "the address is free again");
+}

@@ -107,12 +107,13 @@ impl Node {
         let mut around = Surroundings::default();
         for (_, link) in self.links.iter() {
             let dialled = link.side == Side::Dialer;
-            let (counts, dialing, listens) = match &link.phase {
-                Phase::Closing(_) => (false, false, None),
-                Phase::Dialing { .. } | Phase::Greeting(_) => (dialled, dialled, None),
-                Phase::Ready(ready) => (dialled, false, ready.listens),
+            let (dialing, listens) = match &link.phase {
+                // Over already; when it may be dialled again, the book says.
+                Phase::Closing(_) => continue,
+                Phase::Dialing { .. } | Phase::Greeting(_) => (dialled, None),
+                Phase::Ready(ready) => (false, ready.listens),
             };
-            around.outbound += usize::from(counts);
+            around.outbound += usize::from(dialled);
             around.dialing += usize::from(dialing);
             around.addrs.extend(dialled.then_some(link.addr).into_iter().chain(listens));
         }
