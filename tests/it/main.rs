@@ -7,6 +7,7 @@
 mod chat_program;
 mod conformance;
 mod documents;
+mod explore;
 mod golden;
 mod node_limits;
 mod node_pair;

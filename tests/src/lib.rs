@@ -1,7 +1,8 @@
 //! Tools to prove a peerline node, and programs built on one, without a network.
 //!
 //! [`net`] runs real nodes over byte pipes on virtual time: same seed, same run. [`oracle`] says
-//! which lines are valid, in the plainest way there is, as the judge over the parser.
+//! which lines are valid, in the plainest way there is, as the judge over the parser. [`explore`]
+//! visits every order of events in a very small network.
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
 // A tool for tests fails loudly.
@@ -9,6 +10,7 @@
 
 pub mod conformance;
 pub mod entropy;
+pub mod explore;
 pub mod net;
 pub mod oracle;
 mod pipe;
