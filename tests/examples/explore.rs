@@ -16,7 +16,7 @@ fn main() -> std::process::ExitCode {
     let (mut states, mut failures, began) = (0, 0, Instant::now());
     println!("| scenario | states | | steps | settled | seconds | invariants |");
     println!("|---|--:|---|--:|--:|--:|---|");
-    for scenario in scenarios(&Config::builder()) {
+    for scenario in scenarios(&Config::default()) {
         let start = Instant::now();
         let result = explore(&scenario, bound);
         let (name, seconds) = (scenario.name, start.elapsed().as_secs_f64());

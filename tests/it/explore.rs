@@ -24,7 +24,7 @@ fn check(scenario: &Scenario, bound: usize) -> Report {
 fn every_rule_holds_in_every_state_of_every_scenario() {
     let bound = bound();
     let reports: Vec<Report> =
-        scenarios(&Config::builder()).iter().map(|scenario| check(scenario, bound)).collect();
+        scenarios(&Config::default()).iter().map(|scenario| check(scenario, bound)).collect();
     let states: usize = reports.iter().map(|report| report.states).sum();
     assert!(reports.iter().all(|report| report.complete || report.states == bound));
     assert!(states >= if bound == FULL { 1_000_000 } else { 10 * SMALL }, "{states}");
@@ -32,14 +32,14 @@ fn every_rule_holds_in_every_state_of_every_scenario() {
 
 #[test]
 fn an_exploration_sees_the_same_states_each_time() {
-    for scenario in scenarios(&Config::builder()).iter().step_by(4) {
+    for scenario in scenarios(&Config::default()).iter().step_by(4) {
         assert_eq!(check(scenario, 300), check(scenario, 300), "{}", scenario.name);
     }
 }
 
 #[test]
 fn what_is_not_so_is_found_by_the_shortest_way() {
-    let mut scenario = scenarios(&Config::builder()).swap_remove(0);
+    let mut scenario = scenarios(&Config::default()).swap_remove(0);
     scenario.links = 2..=2;
     scenario.time = 0;
     let failure = explore(&scenario, 5_000).unwrap_err();

@@ -6,7 +6,7 @@
 
 use std::time::Duration;
 
-use peerline_proto::{Config, ConfigBuilder, Limits};
+use peerline_proto::Config;
 
 use crate::explore::{Command, Scenario};
 use crate::net::HostId;
@@ -17,13 +17,12 @@ const SLOWEST: Duration = Duration::from_millis(900);
 /// What a connection that lost to another allows: it is read for a second after its bye.
 const SLOWEST_LOSSLESS: Duration = Duration::from_millis(490);
 
-/// The scenarios. `settings` is what all nodes have in common; their limits on dialling are set
-/// here.
+/// The scenarios of nodes with these limits, but for those on dialling, which are set here.
 ///
 /// # Panics
-/// When the settings do not fit.
-pub fn scenarios(settings: &ConfigBuilder) -> Vec<Scenario> {
-    let (quiet, busy) = (config(settings, 0), config(settings, 8));
+/// When the limits do not fit.
+pub fn scenarios(config: &Config) -> Vec<Scenario> {
+    let (quiet, busy) = (dialling(config, 0), dialling(config, 8));
     let mut all = meetings(&quiet);
     all.extend(clones(&quiet));
     all.extend(ends(&quiet));
@@ -33,11 +32,11 @@ pub fn scenarios(settings: &ConfigBuilder) -> Vec<Scenario> {
 }
 
 /// `outbound` is how many a node dials on its own account.
-fn config(settings: &ConfigBuilder, outbound: usize) -> Config {
-    let mut limits = Limits::default();
+fn dialling(config: &Config, outbound: usize) -> Config {
+    let mut limits = config.limits().clone();
     limits.target_outbound = outbound;
     limits.full_mesh = outbound;
-    settings.clone().limits(limits).build().expect("the settings fit")
+    Config::builder().limits(limits).build().expect("the limits fit")
 }
 
 /// Nodes of these ids, and nothing happens.
