@@ -90,6 +90,8 @@ pub struct Scenario {
     pub time: u32,
     /// How many connections may break.
     pub breaks: u32,
+    /// How many packets may arrive in two halves.
+    pub cuts: u32,
     /// No packet is on its way for longer.
     pub slowest: Duration,
     /// Connections that stay in the end, each the one that carries both its ends' peers.

@@ -47,6 +47,7 @@ fn among(name: &'static str, ids: &[u8], config: &Config) -> Scenario {
         scripts: Vec::new(),
         time: 2,
         breaks: 0,
+        cuts: 0,
         slowest: SLOWEST,
         links: 1..=1,
         steady: Vec::new(),
@@ -86,6 +87,12 @@ fn meetings(config: &Config) -> Vec<Scenario> {
             slowest: SLOWEST_LOSSLESS,
             lossless: true,
             ..among("both dial and broadcast meanwhile", &[1, 2], config)
+        },
+        Scenario {
+            scripts: both.clone(),
+            steady: vec![0, 1],
+            cuts: 2,
+            ..among("both dial, packets come in halves", &[1, 2], config)
         },
         Scenario {
             scripts: both.clone(),

@@ -35,6 +35,8 @@ const SIDES: [Side; 2] = [Side::Dialer, Side::Acceptor];
 pub(super) enum Choice {
     /// The first packet on its way arrives.
     Arrive { pipe: usize, to: Side },
+    /// Half of its bytes do.
+    Half { pipe: usize, to: Side },
     /// Time passes until the earliest timer fires.
     Timer,
     /// Time passes and no timer fires.
@@ -107,6 +109,7 @@ pub(super) struct World {
     done: Vec<usize>,
     time_left: u32,
     breaks_left: u32,
+    cuts_left: u32,
     /// Broadcasts queued for somebody.
     owed: usize,
     /// The first rule that did not hold.
@@ -123,6 +126,7 @@ impl World {
             done: vec![0; scenario.scripts.len()],
             time_left: scenario.time,
             breaks_left: scenario.breaks,
+            cuts_left: scenario.cuts,
             owed: 0,
             fault: None,
         };
@@ -165,7 +169,7 @@ impl World {
             known.get_or_insert_with(|| host.digest()).hash(&mut whole);
         }
         (self.now, &self.pipes, &self.done).hash(&mut whole);
-        (self.time_left, self.breaks_left, self.owed).hash(&mut whole);
+        (self.time_left, self.breaks_left, self.cuts_left, self.owed).hash(&mut whole);
         whole.finish()
     }
 
@@ -174,7 +178,10 @@ impl World {
     pub(super) fn choices(&self, scenario: &Scenario) -> Vec<Choice> {
         let mut choices: Vec<Choice> = Vec::new();
         for (pipe, to) in (0..self.pipes.len()).flat_map(|pipe| SIDES.map(|to| (pipe, to))) {
-            choices.extend(self.can_arrive(pipe, to).then_some(Choice::Arrive { pipe, to }));
+            let arrives = self.can_arrive(pipe, to);
+            choices.extend(arrives.then_some(Choice::Arrive { pipe, to }));
+            let cuts = arrives && self.cuts_left > 0 && self.pipes[pipe].next_is_bytes(to);
+            choices.extend(cuts.then_some(Choice::Half { pipe, to }));
         }
         let scripts = 0..scenario.scripts.len();
         let ready = scripts.filter(|script| self.next_command(scenario, *script).is_some());
@@ -197,7 +204,7 @@ impl World {
     pub(super) fn is_quiet(&self, choices: &[Choice]) -> bool {
         choices.iter().all(|choice| match choice {
             Choice::Timer | Choice::Wait | Choice::Break { .. } => true,
-            Choice::Arrive { .. } | Choice::Command { .. } => false,
+            Choice::Arrive { .. } | Choice::Half { .. } | Choice::Command { .. } => false,
         })
     }
 
@@ -246,6 +253,10 @@ impl World {
                 let what = packet.map_or(String::new(), |(_, packet)| packet.to_string());
                 format!("{}  {host} gets on pipe {pipe}: {what}", self.now)
             }
+            Choice::Half { pipe, to } => {
+                let host = name(self.pipes[pipe].hosts[to as usize]);
+                format!("{}  {host} gets on pipe {pipe} half of what is next", self.now)
+            }
             Choice::Timer => {
                 let at = self.next_timer().unwrap_or(self.now);
                 format!("{}  time passes to {at}, a timer fires", self.now)
@@ -267,6 +278,11 @@ impl World {
     pub(super) fn apply(&mut self, scenario: &Scenario, choice: Choice) {
         match choice {
             Choice::Arrive { pipe, to } => self.arrive(pipe, to),
+            Choice::Half { pipe, to } => {
+                self.cuts_left -= 1;
+                self.pipes[pipe].halve(to);
+                self.arrive(pipe, to);
+            }
             Choice::Timer => {
                 self.time_left = self.time_left.saturating_sub(1);
                 self.now = self.next_timer().unwrap_or(self.now).max(self.now);
@@ -594,6 +610,20 @@ impl Pipe {
     /// Whether a host holds an end of it.
     fn is_open(&self) -> bool {
         self.ends.iter().any(|end| matches!(end, End::Open(_)))
+    }
+
+    fn next_is_bytes(&self, to: Side) -> bool {
+        let next = self.ways[to.other() as usize].front();
+        next.is_some_and(|(_, packet)| matches!(packet, Packet::Bytes(_)))
+    }
+
+    /// Cuts the next bytes in two.
+    fn halve(&mut self, to: Side) {
+        let way = &mut self.ways[to.other() as usize];
+        let Some((sent, Packet::Bytes(bytes))) = way.pop_front() else { return };
+        let (first, second) = bytes.split_at(bytes.len() / 2);
+        way.push_front((sent, Packet::Bytes(second.into())));
+        way.push_front((sent, Packet::Bytes(first.into())));
     }
 }
 
