@@ -9,6 +9,7 @@
 #![allow(clippy::wildcard_enum_match_arm)] // events and reasons may grow; a test asks for some
 
 pub mod conformance;
+pub mod descriptors;
 pub mod entropy;
 pub mod explore;
 pub mod net;

@@ -335,6 +335,29 @@ impl Net {
         }
     }
 
+    /// The test reads again.
+    pub fn listen(&mut self, stranger: Stranger) {
+        let Some(pipe) = self.pipes.get_mut(&stranger.0) else { return };
+        let Some(raw) = &mut pipe.raw else { return };
+        raw.reads = true;
+        let side = raw.side;
+        pipe.read_raw();
+        self.write_other(stranger.0, side);
+    }
+
+    /// Whether something waits for the test, which does not read by itself.
+    pub fn has_unread(&self, stranger: Stranger) -> bool {
+        self.pipes.get(&stranger.0).is_some_and(Pipe::has_raw_unread)
+    }
+
+    /// The test reads at most so many bytes, once.
+    pub fn sip(&mut self, stranger: Stranger, most: usize) -> Vec<u8> {
+        let side = self.raw(stranger).side;
+        let bytes = self.pipes.get_mut(&stranger.0).and_then(|pipe| pipe.read(side, most));
+        self.write_other(stranger.0, side);
+        bytes.unwrap_or_default()
+    }
+
     /// All that the test was told on a connection.
     pub fn heard(&self, stranger: Stranger) -> String {
         String::from_utf8_lossy(&self.raw(stranger).heard).into_owned()
@@ -345,9 +368,14 @@ impl Net {
         self.raw(stranger).cut
     }
 
+    /// Whether the node broke the connection.
+    pub fn was_reset(&self, stranger: Stranger) -> bool {
+        self.raw(stranger).reset
+    }
+
     fn hold(&mut self, id: u64, side: Side) {
         if let Some(pipe) = self.pipes.get_mut(&id) {
-            pipe.raw = Some(Raw { side, heard: Vec::new(), reads: true, cut: false });
+            pipe.raw = Some(Raw::new(side));
         }
     }
 
@@ -472,11 +500,13 @@ impl Net {
     /// A packet for the test itself.
     fn on_raw_packet(&mut self, id: u64, to: Side, packet: Packet) {
         let Some(pipe) = self.pipes.get_mut(&id) else { return };
-        let ends = matches!(packet, Packet::Reset | Packet::Refused);
+        let reset = matches!(packet, Packet::Reset);
+        let ends = reset || matches!(packet, Packet::Refused);
         pipe.deliver(to, packet);
         pipe.read_raw();
         if let Some(raw) = &mut pipe.raw {
             raw.cut |= ends;
+            raw.reset |= reset;
         }
         self.write_other(id, to);
     }

@@ -85,6 +85,14 @@ pub(crate) struct Raw {
     pub(crate) reads: bool,
     /// The other side ended or reset the connection.
     pub(crate) cut: bool,
+    /// It was a reset, perhaps after an end in order.
+    pub(crate) reset: bool,
+}
+
+impl Raw {
+    pub(crate) fn new(side: Side) -> Self {
+        Self { side, heard: Vec::new(), reads: true, cut: false, reset: false }
+    }
 }
 
 /// One direction.
@@ -124,6 +132,12 @@ impl Pipe {
             raw.heard.extend(way.arrived.drain(..));
             raw.cut |= way.fin;
         }
+    }
+
+    /// Something has arrived for the test that it has not read.
+    pub(crate) fn has_raw_unread(&self) -> bool {
+        let way = |raw: &Raw| &self.ways[raw.side.other() as usize];
+        self.raw.as_ref().is_some_and(|raw| !way(raw).arrived.is_empty())
     }
 
     pub(crate) fn end(&self, side: Side) -> Option<(HostId, ConnId)> {

@@ -7,6 +7,11 @@ use std::time::{Duration, Instant};
 use peerline_proto::{Event, NodeId, PeerInfo, Receipt, Stats};
 
 use super::{Command, PATIENCE, Runtime, Setup, Stage, Subject};
+use crate::descriptors;
+
+/// Open files that a process needs in which several stages run at once: two for each stranger of a
+/// crowd, on half a dozen stages.
+const DESCRIPTORS: u64 = 14_000;
 
 /// The stage of a runtime.
 #[allow(missing_debug_implementations)] // a runtime under test need not have one
@@ -26,18 +31,27 @@ struct Stranger {
 
 impl<R: Runtime> Loopback<R> {
     /// An empty stage.
+    ///
+    /// # Panics
+    /// If the process may not have the sockets that the scripts need.
     pub fn new(runtime: R) -> Self {
+        descriptors::allow(DESCRIPTORS).unwrap_or_else(|error| panic!("{error}"));
         Self { runtime, nodes: Vec::new(), strangers: Vec::new() }
     }
 }
 
 impl Stranger {
-    /// Reads what there is, waiting for it up to `within`.
+    /// Reads what there is, waiting for the first of it up to `within`.
     fn listen(&mut self, within: Duration) {
         let Some(stream) = &mut self.stream else { return };
-        stream.set_read_timeout(Some(within.max(Duration::from_millis(1)))).expect("a socket");
         let mut buffer = [0; 64 * 1024];
+        let mut waits = !within.is_zero();
+        if waits {
+            stream.set_read_timeout(Some(within)).expect("a socket");
+        }
         loop {
+            stream.set_nonblocking(!waits).expect("a socket");
+            waits = false;
             match stream.read(&mut buffer) {
                 Ok(0) => break self.cut = true,
                 Ok(count) => self.heard.extend_from_slice(&buffer[..count]),
@@ -45,9 +59,8 @@ impl Stranger {
                 Err(error) if is_timeout(error.kind()) => break,
                 Err(_) => break self.cut = true,
             }
-            let soon = Some(Duration::from_millis(1));
-            stream.set_read_timeout(soon).expect("a socket");
         }
+        stream.set_nonblocking(false).expect("a socket");
     }
 }
 
@@ -85,6 +98,14 @@ impl<R: Runtime> Stage for Loopback<R> {
         self.nodes[node].next_event(within)
     }
 
+    fn is_stopped(&mut self, node: usize, within: Duration) -> bool {
+        self.nodes[node].is_stopped(within)
+    }
+
+    fn crowd(&self) -> usize {
+        self.runtime.crowd()
+    }
+
     /// A port that was free a moment ago.
     fn nowhere(&mut self) -> SocketAddr {
         let listener = TcpListener::bind("127.0.0.1:0").expect("loopback");
@@ -107,17 +128,32 @@ impl<R: Runtime> Stage for Loopback<R> {
     }
 
     fn heard(&mut self, stranger: usize) -> String {
-        self.strangers[stranger].listen(Duration::from_millis(1));
+        self.strangers[stranger].listen(Duration::ZERO);
         String::from_utf8_lossy(&self.strangers[stranger].heard).into_owned()
     }
 
     /// It reads only when it is asked what it heard, and nobody asks a deaf one.
     fn turn_deaf(&mut self, _stranger: usize) {}
 
+    fn listen(&mut self, _stranger: usize) {}
+
+    fn sip(&mut self, stranger: usize, most: usize, within: Duration) -> Vec<u8> {
+        let Some(stream) = &mut self.strangers[stranger].stream else { return Vec::new() };
+        stream.set_read_timeout(Some(within)).expect("a socket");
+        let mut bytes = vec![0; most];
+        let count = stream.read(&mut bytes).unwrap_or_default();
+        bytes.truncate(count);
+        bytes
+    }
+
     fn hang_up(&mut self, stranger: usize) {
         if let Some(stream) = &self.strangers[stranger].stream {
             stream.shutdown(Shutdown::Write).expect("a socket");
         }
+    }
+
+    fn leave(&mut self, stranger: usize) {
+        self.strangers[stranger].stream = None;
     }
 
     fn reset(&mut self, stranger: usize) {
@@ -133,5 +169,10 @@ impl<R: Runtime> Stage for Loopback<R> {
             self.strangers[stranger].listen(Duration::from_millis(100));
         }
         self.strangers[stranger].cut
+    }
+
+    fn was_reset(&mut self, stranger: usize) -> bool {
+        let stream = self.strangers[stranger].stream.as_ref();
+        stream.is_some_and(|stream| !matches!(stream.take_error(), Ok(None)))
     }
 }

@@ -78,6 +78,12 @@ pub trait Runtime {
 
     /// Starts a node.
     fn start(&self, setup: Setup) -> Self::Subject;
+
+    /// How many strangers a node must serve at once. A thousand, unless the runtime is not made
+    /// for so many.
+    fn crowd(&self) -> usize {
+        1_000
+    }
 }
 
 /// A running node. Nothing takes its events but [`next_event`](Self::next_event), so while that is
@@ -95,6 +101,8 @@ pub trait Subject {
     fn stats(&self) -> Stats;
     /// The next event, if one comes within the time.
     fn next_event(&self, within: Duration) -> Option<Event>;
+    /// Whether it has stopped, or stops within the time.
+    fn is_stopped(&self, within: Duration) -> bool;
 }
 
 /// Where scripts are played: nodes, and strangers that speak raw bytes. Nodes and strangers are
@@ -114,6 +122,10 @@ pub trait Stage {
     fn stats(&self, node: usize) -> Stats;
     /// See [`Subject::next_event`].
     fn next_event(&mut self, node: usize, within: Duration) -> Option<Event>;
+    /// See [`Subject::is_stopped`].
+    fn is_stopped(&mut self, node: usize, within: Duration) -> bool;
+    /// How many strangers a node must serve at once.
+    fn crowd(&self) -> usize;
     /// An address where nobody listens.
     fn nowhere(&mut self) -> SocketAddr;
 
@@ -125,12 +137,20 @@ pub trait Stage {
     fn heard(&mut self, stranger: usize) -> String;
     /// A stranger reads no more.
     fn turn_deaf(&mut self, stranger: usize);
+    /// A stranger reads again.
+    fn listen(&mut self, stranger: usize);
+    /// A deaf stranger reads once, so many bytes at most. None if none come within the time.
+    fn sip(&mut self, stranger: usize, most: usize, within: Duration) -> Vec<u8>;
     /// A stranger ends its half.
     fn hang_up(&mut self, stranger: usize);
+    /// A stranger that was told nothing closes its socket.
+    fn leave(&mut self, stranger: usize);
     /// A stranger breaks the connection.
     fn reset(&mut self, stranger: usize);
     /// Whether the node ends a stranger's connection within the time.
     fn is_cut(&mut self, stranger: usize, within: Duration) -> bool;
+    /// Whether the node broke a stranger's connection that had ended in order.
+    fn was_reset(&mut self, stranger: usize) -> bool;
 }
 
 /// How long a script waits for anything: a sign that something hangs, not a measure of speed.
@@ -256,11 +276,36 @@ impl<'a> Play<'a> {
 
     /// A node's next event as text, without noting it.
     pub fn next(&mut self, node: usize) -> String {
-        let event = self.stage.next_event(node, PATIENCE);
-        let event = event.unwrap_or_else(|| {
-            panic!("node {node} says nothing more after {:#?}", self.logs[node])
-        });
+        let event = self.next_event(node);
         self.describe(&event)
+    }
+
+    /// A node's next event, without noting it.
+    ///
+    /// # Panics
+    /// If none comes.
+    pub fn next_event(&mut self, node: usize) -> Event {
+        let event = self.stage.next_event(node, PATIENCE);
+        event
+            .unwrap_or_else(|| panic!("node {node} says nothing more after {:#?}", self.logs[node]))
+    }
+
+    /// Waits like [`wait`](Self::wait), while a stranger reads what it is told.
+    ///
+    /// # Panics
+    /// Like [`wait`](Self::wait).
+    pub fn wait_while_hearing(&mut self, node: usize, stranger: usize, expected: &str) {
+        let mut event = None;
+        for _ in 0..400 {
+            self.stage.heard(stranger);
+            event = self.stage.next_event(node, Duration::from_millis(50));
+            if event.is_some() {
+                break;
+            }
+        }
+        let event = event.map(|event| self.describe(&event));
+        assert_eq!(event.as_deref(), Some(expected), "node {node}");
+        self.logs[node].extend(event);
     }
 
     /// Writes into a node's log what a script found out otherwise.
@@ -328,4 +373,9 @@ fn describe_reason(reason: &CloseReason) -> String {
 /// A stranger's hello.
 pub fn hello() -> String {
     format!("{{\"msgtype\":\"hello\",\"nodeid\":\"{STRANGER}\",\"version\":1}}\n")
+}
+
+/// The hello of one of many strangers.
+pub fn hello_of(number: usize) -> String {
+    hello().replace("11111111-1111", &format!("{number:08x}-0000"))
 }

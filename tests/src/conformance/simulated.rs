@@ -64,13 +64,22 @@ impl Stage for Simulated {
         event
     }
 
+    fn is_stopped(&mut self, node: usize, within: Duration) -> bool {
+        self.net.run_until(within, |net| net.node(node).is_stopped())
+    }
+
+    /// A tenth of a thousand: here the number proves nothing, and every step looks at all pipes.
+    fn crowd(&self) -> usize {
+        100
+    }
+
     fn nowhere(&mut self) -> SocketAddr {
         SocketAddr::from(([192, 0, 2, 99], 5999))
     }
 
     fn connect(&mut self, node: usize) -> usize {
-        let number = u8::try_from(self.strangers.len()).expect("a few strangers");
-        let from = SocketAddr::from(([192, 0, 2, number], 40_000));
+        let number = u16::try_from(self.strangers.len()).expect("some strangers");
+        let from = SocketAddr::from(([192, 0, 2, (number % 99) as u8], 40_000 + number));
         self.strangers.push(self.net.intrude(node, from));
         self.strangers.len() - 1
     }
@@ -87,6 +96,21 @@ impl Stage for Simulated {
         self.net.turn_deaf(self.strangers[stranger]);
     }
 
+    fn listen(&mut self, stranger: usize) {
+        self.net.listen(self.strangers[stranger]);
+    }
+
+    fn sip(&mut self, stranger: usize, most: usize, within: Duration) -> Vec<u8> {
+        let stranger = self.strangers[stranger];
+        self.net.run_until(within, |net| net.has_unread(stranger));
+        self.net.sip(stranger, most)
+    }
+
+    /// To the node it is the same as hanging up, for there is nothing more to be told.
+    fn leave(&mut self, stranger: usize) {
+        self.hang_up(stranger);
+    }
+
     fn hang_up(&mut self, stranger: usize) {
         self.net.hang_up(self.strangers[stranger]);
     }
@@ -98,5 +122,9 @@ impl Stage for Simulated {
     fn is_cut(&mut self, stranger: usize, within: Duration) -> bool {
         let stranger = self.strangers[stranger];
         self.net.run_until(within, |net| net.is_cut(stranger))
+    }
+
+    fn was_reset(&mut self, stranger: usize) -> bool {
+        self.net.was_reset(self.strangers[stranger])
     }
 }

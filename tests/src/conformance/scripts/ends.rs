@@ -1,0 +1,136 @@
+//! How connections end: in order, broken, or with the node itself.
+
+use std::time::Duration;
+
+use peerline_proto::{Limits, Payload, PeerId};
+
+use super::{still_talking, wait_for};
+use crate::conformance::{Command, PATIENCE, Play, STRANGER, Setup};
+
+pub(super) fn half_close(play: &mut Play<'_>) {
+    let a = play.start(Setup::default());
+    let stranger = play.stranger(a);
+    let line = "{\"msgtype\":\"broadcast\",\"originator\":\"22222222-2222-4222-8222-222222222222\",\
+                \"epoch\":1,\"seq\":1,\"time\":0,\"kind\":\"LAST\",\"msg\":[1, 2]}\n";
+    play.stage().say(stranger, line.as_bytes());
+    play.stage().hang_up(stranger);
+    play.wait(a, "broadcast of 22222222-2222-4222-8222-222222222222: LAST [1, 2]");
+    play.wait(a, "down stranger: end of stream");
+    assert!(play.stage().is_cut(stranger, PATIENCE));
+}
+
+pub(super) fn reset(play: &mut Play<'_>) {
+    let a = play.start(Setup::default());
+    let stranger = play.stranger(a);
+    play.stage().reset(stranger);
+    play.wait(a, "down stranger: connection reset");
+}
+
+pub(super) fn shutdown_under_load(play: &mut Play<'_>) {
+    let (a, b) = play.pair(&Limits::default());
+    let text = "y".repeat(5_000);
+    for _ in 0..100 {
+        play.broadcast(a, "LAST", &text, 1);
+    }
+    play.command(a, Command::Shutdown(Duration::from_secs(10))).expect("it stops");
+    for _ in 0..100 {
+        assert_eq!(play.next(b), format!("broadcast of a: LAST \"{text}\""));
+    }
+    play.note(b, "got all 100 broadcasts");
+    play.wait(b, "down a: the peer said bye: shutdown");
+    play.wait(a, "down b: closed here");
+}
+
+pub(super) fn half_close_here(play: &mut Play<'_>) {
+    let mut limits = Limits::default();
+    // The stranger itself ends it here, however slow the machine is.
+    (limits.linger, limits.flush_timeout) = (PATIENCE, PATIENCE);
+    let (a, b) = play.pair(&limits);
+    let stranger = play.stranger(a);
+    part_from_stranger(play, a);
+    assert!(play.stage().is_cut(stranger, PATIENCE));
+    let told = play.stage().heard(stranger);
+    let last = told.lines().last().unwrap_or_default();
+    assert!(last.contains("\"msgtype\":\"bye\"") && last.contains("\"disconnect\""), "{last}");
+    assert!(told.ends_with('\n'));
+    for _ in 0..3 {
+        play.stage().say(stranger, b"{\"msgtype\":\"ping\",\"nonce\":1}\n");
+    }
+    assert!(play.is_quiet(a));
+    play.stage().hang_up(stranger);
+    assert!(play.is_quiet(a));
+    assert!(!play.stage().was_reset(stranger), "what it says is not read to the end");
+    play.note(a, "said bye, and was spoken to after that");
+    still_talking(play, a, b);
+}
+
+/// Publishes until the queue of a deaf stranger is full, whatever its system takes. Another peer
+/// gets all of it.
+fn fill(play: &mut Play<'_>, a: usize, b: usize) {
+    let text = "w".repeat(90_000);
+    for _ in 0..1_000 {
+        let body = Payload::encode(&text).expect("a text is JSON");
+        let receipt = play.command(a, Command::Broadcast("BULK".to_owned(), body));
+        assert_eq!(play.next(b), format!("broadcast of a: BULK \"{text}\""));
+        if receipt.expect("it can publish").skipped > 0 {
+            return;
+        }
+    }
+    panic!("the queue is never full");
+}
+
+fn part_from_stranger(play: &mut Play<'_>, a: usize) {
+    let peer = PeerId::Node(STRANGER.parse().expect("a constant UUID"));
+    play.command(a, Command::Disconnect(peer)).expect("it parts");
+    play.wait(a, "down stranger: closed here");
+}
+
+pub(super) fn reset_with_unread(play: &mut Play<'_>) {
+    let (a, b) = play.pair(&Limits::default());
+    let stranger = play.stranger(a);
+    play.stage().turn_deaf(stranger);
+    fill(play, a, b);
+    play.stage().reset(stranger);
+    play.wait(a, "down stranger: connection reset");
+    wait_for(play, a, |play| play.stage().stats(a).lost_at_close > 0);
+    play.note(a, "counted what it could not send");
+    still_talking(play, a, b);
+}
+
+pub(super) fn parted_without_flush(play: &mut Play<'_>) {
+    let mut limits = Limits::default();
+    limits.flush_timeout = Duration::from_millis(500);
+    let (a, b) = play.pair(&limits);
+    let stranger = play.stranger(a);
+    play.stage().turn_deaf(stranger);
+    fill(play, a, b);
+    part_from_stranger(play, a);
+    wait_for(play, a, |play| play.stage().stats(a).lost_at_close > 0);
+    play.note(a, "counted what it could not send");
+    still_talking(play, a, b);
+}
+
+pub(super) fn shutdown_with_slow_peer(play: &mut Play<'_>) {
+    let mut limits = Limits::default();
+    // Long beyond the deadline, which alone is to end this.
+    (limits.flush_timeout, limits.write_stall) = (3 * PATIENCE, 3 * PATIENCE);
+    let (a, b) = play.pair(&limits);
+    let stranger = play.stranger(a);
+    play.stage().turn_deaf(stranger);
+    fill(play, a, b);
+    let text = "l".repeat(50_000);
+    for _ in 0..10 {
+        let body = Payload::encode(&text).expect("a text is JSON");
+        play.command(a, Command::Broadcast("LAST".to_owned(), body)).expect("it can publish");
+    }
+    play.command(a, Command::Shutdown(Duration::from_millis(500))).expect("it stops");
+    for _ in 0..10 {
+        assert_eq!(play.next(b), format!("broadcast of a: LAST \"{text}\""));
+    }
+    play.note(b, "got all 10 broadcasts");
+    play.wait(b, "down a: the peer said bye: shutdown");
+    play.wait(a, "down b: closed here");
+    play.wait(a, "down stranger: closed here");
+    assert!(play.stage().is_stopped(a, PATIENCE), "the deadline passed");
+    play.note(a, "stopped");
+}
