@@ -9,6 +9,7 @@ mod conformance;
 mod documents;
 mod explore;
 mod golden;
+mod handles;
 mod netns;
 mod node_limits;
 mod node_pair;

@@ -22,6 +22,18 @@ pub fn allow(count: u64) -> Result<(), String> {
     setrlimit(Resource::Nofile, wanted).map_err(|error| format!("{count} open files: {error}"))
 }
 
+/// Lets this process open no file with a number of `count` or above.
+///
+/// # Errors
+/// What the system says.
+#[cfg(unix)]
+pub fn limit(count: u64) -> std::io::Result<()> {
+    use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
+
+    let Rlimit { maximum, .. } = getrlimit(Resource::Nofile);
+    Ok(setrlimit(Resource::Nofile, Rlimit { current: Some(count), maximum })?)
+}
+
 /// Elsewhere there is no such limit.
 ///
 /// # Errors
