@@ -10,6 +10,7 @@ mod documents;
 mod explore;
 mod golden;
 mod handles;
+#[cfg(target_os = "linux")] // network namespaces
 mod netns;
 mod node_limits;
 mod node_pair;
