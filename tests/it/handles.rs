@@ -5,7 +5,7 @@ use std::future::Future;
 use std::net::TcpStream;
 use std::pin::pin;
 use std::sync::mpsc::{Receiver, Sender, channel};
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Barrier, Mutex};
 use std::task::{Context, Poll, Waker};
 use std::thread;
 use std::time::Duration;
@@ -153,11 +153,14 @@ fn answers_nobody_waits_for_are_no_commands_lost<R: Runtime>() {
 /// A lone node sleeps without end between two commands: one wake-up lost, and this hangs.
 fn eight_threads_wake_a_sleeping_loop_each_time<R: Runtime>() {
     let handle = node::<R>().start().unwrap();
+    let barrier = Arc::new(Barrier::new(8));
     let threads: Vec<_> = (0..8)
         .map(|_| {
-            let handle = handle.clone();
+            let (handle, barrier) = (handle.clone(), Arc::clone(&barrier));
             thread::spawn(move || {
-                for _ in 0..1_000 {
+                for _ in 0..2_000 {
+                    // All were answered: the loop is asleep, or just about to be.
+                    barrier.wait();
                     handle.stats().wait().unwrap();
                 }
             })
