@@ -168,12 +168,24 @@ pub fn expected() -> &'static str {
 pub fn play_all<S: Stage>(mut stage: impl FnMut() -> S) -> String {
     let mut text = String::new();
     for (name, script) in scripts::ALL {
+        let _playing = Playing(name);
         let mut stage = stage();
         let mut play = Play::new(&mut stage);
         script(&mut play);
         text.push_str(&format!("# {name}\n{}\n", play.text()));
     }
     text
+}
+
+/// Says which script it was that failed.
+struct Playing(&'static str);
+
+impl Drop for Playing {
+    fn drop(&mut self) {
+        if std::thread::panicking() {
+            eprintln!("the script that failed: {}", self.0);
+        }
+    }
 }
 
 /// Plays all scripts and compares.
