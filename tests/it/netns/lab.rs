@@ -41,8 +41,8 @@ impl Lab {
             eprintln!("left out, for {LEAVE_OUT} is set: {test}");
             return None;
         }
-        let program = build();
         let hub = Namespace::new("hub");
+        let program = build();
         hub.ip("link add bridge type bridge");
         hub.ip("link set bridge up");
         let mut namespaces = vec![hub];
