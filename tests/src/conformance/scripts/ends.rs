@@ -113,7 +113,9 @@ pub(super) fn parted_without_flush(play: &mut Play<'_>) {
 pub(super) fn shutdown_with_slow_peer(play: &mut Play<'_>) {
     let mut limits = Limits::default();
     // Long beyond the deadline, which alone is to end this.
-    (limits.flush_timeout, limits.write_stall) = (3 * PATIENCE, 3 * PATIENCE);
+    let long = 3 * PATIENCE;
+    (limits.flush_timeout, limits.write_stall, limits.linger) = (long, long, long);
+    limits.dead_after = long;
     let (a, b) = play.pair(&limits);
     let stranger = play.stranger(a);
     play.stage().turn_deaf(stranger);
