@@ -2,6 +2,7 @@
 //! left behind; handlers that panic; a system without descriptors.
 
 use std::future::Future;
+use std::io::Write;
 use std::net::TcpStream;
 use std::pin::pin;
 use std::sync::mpsc::{Receiver, Sender, channel};
@@ -10,10 +11,11 @@ use std::task::{Context, Poll, Waker};
 use std::thread;
 use std::time::Duration;
 
-use peerline_proto::{Event, NodeId};
+use peerline_proto::{Event, Limits, NodeId};
 use peerline_runtime::{
     BroadcastError, Builder, CommandError, DialError, Handle, Runtime, SendError,
 };
+use peerline_testkit::conformance::hello_of;
 
 #[cfg(target_os = "linux")]
 mod starved;
@@ -49,6 +51,7 @@ on! { mio: peerline_mio::Runner, smol: peerline_smol::Runner: [
     answers_nobody_waits_for_are_no_commands_lost,
     eight_threads_wake_a_sleeping_loop_each_time,
     eight_threads_are_served_in_the_order_of_each,
+    a_loop_held_up_accepts_all_that_came_meanwhile,
     a_handler_that_panics_is_logged_once_and_counted_each_time,
     a_command_that_panics_costs_its_answer_alone
 ] }
@@ -191,6 +194,30 @@ fn eight_threads_are_served_in_the_order_of_each<R: Runtime>() {
     in_time(move || threads.into_iter().for_each(|thread| thread.join().unwrap()));
     let expected: Vec<u32> = (0..1_000).collect();
     assert!(done.lock().unwrap().iter().all(|numbers| *numbers == expected));
+}
+
+/// More wait than a turn accepts, and nobody knocks again.
+fn a_loop_held_up_accepts_all_that_came_meanwhile<R: Runtime>() {
+    const STRANGERS: usize = 200;
+    let mut limits = Limits::default();
+    limits.max_inbound = STRANGERS;
+    let (give, ups) = channel();
+    let builder = node::<R>().limits(limits).on_peer_up(move |_, _| give.send(()).unwrap());
+    let handle = builder.start().unwrap();
+    let (release, held) = channel::<()>();
+    let holding = handle.with(move |_| held.recv().is_ok());
+    let strangers: Vec<TcpStream> = (0..STRANGERS)
+        .map(|number| {
+            let mut stream = TcpStream::connect(handle.local_addrs()[0]).unwrap();
+            stream.write_all(hello_of(number).as_bytes()).unwrap();
+            stream
+        })
+        .collect();
+    release.send(()).unwrap();
+    assert_eq!(holding.wait(), Ok(true));
+    for _ in &strangers {
+        ups.recv_timeout(PATIENCE).expect("all are accepted");
+    }
 }
 
 fn a_handler_that_panics_is_logged_once_and_counted_each_time<R: Runtime>() {

@@ -115,7 +115,7 @@ pub(super) fn shutdown_with_slow_peer(play: &mut Play<'_>) {
     // Long beyond the deadline, which alone is to end this.
     let long = 3 * PATIENCE;
     (limits.flush_timeout, limits.write_stall, limits.linger) = (long, long, long);
-    limits.dead_after = long;
+    (limits.ping_after, limits.dead_after) = (2 * PATIENCE, long);
     let (a, b) = play.pair(&limits);
     let stranger = play.stranger(a);
     play.stage().turn_deaf(stranger);
