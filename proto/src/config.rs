@@ -272,4 +272,37 @@ mod tests {
             "ping_after is 8000, not below dead_after, which is 8000",
         );
     }
+
+    #[test]
+    fn what_is_set_is_what_the_config_says() {
+        let listen = Listen::Port(5999);
+        let builder = Config::builder().network("lab").agent("test/1").advertise(listen);
+        let config = builder.max_peers(7).private_exempt(false).build();
+        let said = config.map(|config| {
+            assert_eq!((config.network(), config.agent()), ("lab", "test/1"));
+            (config.advertise(), config.max_peers(), config.private_exempt())
+        });
+        assert_eq!(said, Ok((Some(listen), 7, false)));
+    }
+
+    #[test]
+    fn names_are_measured_as_json_and_a_network_has_one() {
+        let build = |network: &str, agent: &str| {
+            let built = Config::builder().network(network).agent(agent).build();
+            built.map(|_| ()).map_err(|error| error.to_string())
+        };
+        assert_eq!(build(&"n".repeat(64), &"a".repeat(64)), Ok(()));
+        assert_eq!(build("", "a"), Err("network is 0; the least is 1".to_string()));
+        let quotes = "\"".repeat(33);
+        assert_eq!(build(&quotes, "a"), Err("network is 66; the most is 64".to_string()));
+        assert_eq!(build("n", &quotes), Err("agent is 66; the most is 64".to_string()));
+    }
+
+    #[test]
+    fn the_edges_of_what_fits_fit() {
+        let mut limits = Limits { max_line: MAX_LINE, half_open: 65_536, ..Limits::default() };
+        limits.queued_total = limits.send_queue;
+        limits.rivals = 1;
+        assert!(Config::builder().limits(limits).build().is_ok());
+    }
 }

@@ -137,4 +137,31 @@ mod tests {
         }
         assert_eq!((told, events.charged()), (1000, 0));
     }
+
+    #[test]
+    fn failures_of_different_groups_are_told_each() {
+        let mut events = Events::new(1024);
+        for index in 0..20 {
+            events.push(failed(&alloc::format!("1.{index}.0.1:9")), true);
+        }
+        assert_eq!((events.charged(), events.limit()), (20 * EVENT_COST, 1024));
+        assert!(events.is_over() && !events.has_room());
+        while let Some(Event::ConnectionFailed { repeats, .. }) = events.pop() {
+            assert_eq!(repeats, 0);
+        }
+        assert!(events.has_room() && !events.is_over());
+    }
+
+    #[test]
+    fn the_bound_itself_is_not_over_and_half_of_it_is_room() {
+        let mut events = Events::new(4 * EVENT_COST);
+        for (index, (over, room)) in
+            [(false, true), (false, true), (false, false), (false, false), (true, false)]
+                .into_iter()
+                .enumerate()
+        {
+            events.push(failed(&alloc::format!("1.{index}.0.1:9")), true);
+            assert_eq!((events.is_over(), events.has_room()), (over, room), "{index}");
+        }
+    }
 }

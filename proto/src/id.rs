@@ -206,4 +206,16 @@ mod tests {
     fn a_guest_name_is_escaped_when_shown() {
         assert_eq!(PeerId::Guest("a\u{1b}[2J".into()).to_string(), "guest a\\u{1b}[2J");
     }
+
+    #[test]
+    fn logs_show_what_tells_one_from_another() {
+        let id: NodeId =
+            "67e55044-10b1-426f-9247-bb680e5fe0c8".parse().unwrap_or(NodeId(Uuid::nil()));
+        assert_eq!(NodeId::new(id.uuid()), id);
+        let conn = ConnId::new(3, NonZeroU32::MIN);
+        assert_eq!(alloc::format!("{id:?} {conn} {conn:?}"), "67e55044 conn 3.1 conn 3.1");
+        let guest = PeerId::Guest("a\n".into());
+        assert_eq!(alloc::format!("{guest:?} {:?}", PeerId::from(id)), "guest \"a\\n\" 67e55044");
+        assert_eq!((guest.node(), PeerId::from(id).node()), (None, Some(id)));
+    }
 }

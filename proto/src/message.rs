@@ -187,3 +187,50 @@ impl fmt::Debug for Message {
             .finish_non_exhaustive()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use alloc::format;
+    use core::num::NonZeroU32;
+
+    fn message() -> Message {
+        Message {
+            frame: Frame::new("{\"kind\":\"K\",\"msg\":[1,2]}\n"),
+            from: NodeId::from_random_bytes([1; 16]),
+            conn: ConnId::new(0, NonZeroU32::MIN),
+            delivery: Delivery::Direct,
+            time: UnixTime::from_millis(77),
+            kind: Kind::Plain(9..10),
+            body: 18..23,
+        }
+    }
+
+    #[test]
+    fn a_message_is_read_from_its_line() {
+        let message = message();
+        assert_eq!((message.kind(), message.body(), message.size()), ("K", "[1,2]", 25));
+        assert_eq!(
+            (message.time(), message.delivery()),
+            (UnixTime::from_millis(77), Delivery::Direct)
+        );
+        assert_eq!(message.parse::<(u8, u8)>().ok(), Some((1, 2)));
+        assert!(message.parse::<&str>().is_err());
+    }
+
+    #[test]
+    fn what_is_shown_of_a_payload_is_its_size() {
+        let payload = Payload::from_json("\"secret\"");
+        let shown = format!("{payload:?} {:?} {:?}", message().frame, message());
+        assert!(shown.starts_with("Ok(Payload(8 bytes)) Frame(25 bytes) Message {"), "{shown}");
+        assert!(shown.contains("kind: \"K\", body_len: 5") && !shown.contains("[1,2]"), "{shown}");
+    }
+
+    #[test]
+    fn line_ends_between_tokens_become_blanks() {
+        let payload = Payload::from_json("[1,\r\n2]");
+        assert_eq!(payload.as_ref().map(Payload::as_str).ok(), Some("[1,  2]"));
+        let deep = |levels| Payload::from_json("[".repeat(levels) + &"]".repeat(levels)).is_ok();
+        assert_eq!((deep(31), deep(32)), (true, false));
+    }
+}

@@ -299,4 +299,28 @@ mod tests {
         assert_eq!(peers.conns(&peer), [conn(1), conn(2)]);
         assert_eq!(peers.depart(&peer, conn(1)), Departure::StillUp);
     }
+
+    #[test]
+    fn a_decision_is_due_at_its_time_and_not_before() {
+        let (peers, peer) = rivals(false);
+        assert_eq!((peers.due(at(14)), peers.due(at(15))), (Vec::new(), Vec::from([peer])));
+        assert_eq!(peers.len(), 1);
+    }
+
+    #[test]
+    fn only_a_byte_after_the_question_is_an_answer() {
+        let (mut peers, peer) = rivals(true);
+        assert_eq!(peers.decide(&peer, at(8), at(10), WAITS), Verdict::Ask(conn(1)), "2 s is late");
+        assert_eq!(peers.decide(&peer, at(10), at(10), WAITS), Verdict::Wait);
+    }
+
+    #[test]
+    fn what_the_other_side_gave_up_goes_if_there_is_another() {
+        let (mut peers, peer) = rivals(false);
+        let keep = Verdict::Keep { stays: conn(2), close: Vec::from([conn(1)]) };
+        assert_eq!(peers.give_up_first(&peer), keep);
+        assert_eq!(peers.depart(&peer, conn(1)), Departure::StillUp);
+        assert_eq!(peers.give_up_first(&peer), Verdict::Wait);
+        assert_eq!(peers.decide(&peer, at(1), at(99), WAITS), Verdict::Wait);
+    }
 }

@@ -358,4 +358,26 @@ mod tests {
         }
         assert!(!recent.contains(&0));
     }
+
+    #[test]
+    fn without_room_a_range_shrinks_but_does_not_split() {
+        let mut streams = stream();
+        let id = (node(1), 7);
+        for seq in (0..32).map(|index| 10 + 2 * index) {
+            assert_eq!(streams.hear(id, seq, Instant::ZERO), Heard::New);
+        }
+        let later = Instant::ZERO + LIMITS.missing_for;
+        for (seq, now, expected) in [
+            (5, Instant::ZERO, Heard::NotTaken),
+            (1, Instant::ZERO, Heard::New),
+            (9, Instant::ZERO, Heard::New),
+            (5, Instant::ZERO, Heard::NotTaken),
+            (5, later, Heard::New),
+            (11, later, Heard::Duplicate),
+            (4, later, Heard::New),
+            (6, later, Heard::New),
+        ] {
+            assert_eq!(streams.hear(id, seq, now), expected, "{seq}");
+        }
+    }
 }

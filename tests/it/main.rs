@@ -16,5 +16,6 @@ mod node_limits;
 mod node_pair;
 mod node_rivals;
 mod node_strangers;
+mod node_words;
 mod tidy;
 mod wire_oracle;

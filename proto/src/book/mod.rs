@@ -270,4 +270,15 @@ mod tests {
         let due = book.due(book.get(addr(0)).unwrap(), true);
         assert_eq!(due, Instant::ZERO + Duration::from_secs(600));
     }
+
+    #[test]
+    fn own_addresses_are_bounded_and_the_oldest_goes() {
+        let (mut book, _) = book(10);
+        let at = |number| Instant::ZERO + Duration::from_secs(u64::from(number));
+        for number in 0..=64 {
+            book.mark_own(addr(number), at(number));
+        }
+        let is_own = |number| book.is_own(addr(number), at(64));
+        assert_eq!((is_own(0), is_own(1), is_own(64)), (false, true, true));
+    }
 }

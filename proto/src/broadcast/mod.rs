@@ -158,4 +158,15 @@ mod tests {
         assert_eq!(broadcasts.next().1, 1);
         assert_eq!(broadcasts.hear(own, first.0, 1, at(62), &mut rng), Verdict::Duplicate);
     }
+
+    #[test]
+    fn a_number_of_another_is_new_once_and_0_is_none() {
+        let (mut broadcasts, mut rng, _) = setup();
+        let other = NodeId::from_random_bytes([2; 16]);
+        let mut hear = |seq| broadcasts.hear(other, 5, seq, at(0), &mut rng);
+        assert_eq!(
+            [hear(1), hear(1), hear(0)],
+            [Verdict::New, Verdict::Duplicate, Verdict::NotTaken]
+        );
+    }
 }
