@@ -70,7 +70,11 @@ report() {
     fi
     printf '%-5s %-11s %4d s of %d%s\n' \
         "$( ((status == 0)) && echo ok || echo FAIL)" "$name" "$seconds" "$allowed" "$note"
-    if ((status != 0)); then tail -n 80 "$logs/$name.log" | sed 's/^/      | /'; fi
+    if ((status != 0)); then
+        tail -n 80 "$logs/$name.log" | sed 's/^/      | /'
+    else
+        sed -n 's/^=> /      /p' "$logs/$name.log"
+    fi
     add_tests "$logs/$name.log"
 }
 

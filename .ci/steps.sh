@@ -3,9 +3,16 @@
 
 export CARGO_TERM_COLOR=never CARGO_INCREMENTAL=0 RUST_BACKTRACE=1
 
-readonly cargo_deny_version=0.20.2
+# What the long run makes longer.
+readonly swarm_seeds=${SWARM_SEEDS:-2048}       # simulated networks
+readonly fuzz_seconds=${FUZZ_SECONDS:-30}       # for each target
+readonly mutants_of=${MUTANTS_OF:-HEAD~1}       # what changed in the core since then, or `all`
+readonly mutant_seconds=${MUTANT_SECONDS:-180}  # then no further mutant is tried
+
+readonly tools=(cargo-llvm-cov@0.9.1 cargo-fuzz@0.13.2 cargo-mutants@27.1.0 cargo-deny@0.20.2)
 readonly libraries=(-p peerline-proto -p peerline-runtime -p peerline-mio -p peerline-smol)
-readonly old_rust=${XDG_CACHE_HOME:-$HOME/.cache}/peerline-ci/rust-1.85
+readonly cache=${XDG_CACHE_HOME:-$HOME/.cache}/peerline-ci
+readonly old_rust=$cache/rust-1.85
 readonly old_rust_target=${CARGO_TARGET_DIR:-target}/rust-1.85
 readonly target_32=i686-unknown-linux-gnu
 
@@ -113,12 +120,39 @@ free_of() {
     fi
 }
 
-install_cargo_deny() {
-    if [[ $(cargo deny --version 2>/dev/null) == "cargo-deny $cargo_deny_version" ]]; then return; fi
-    # Unoptimised it builds four times faster, and it runs for a second.
+check_licenses() {
+    install_tool cargo-deny
+    cargo deny --locked check licenses bans sources
+}
+
+# --- what the steps need
+
+# What the namespace tests, the coverage and the counts call. llvm 22 reads the compiler's profiles.
+install_packages() {
+    apt_install iproute2 nftables llvm-22 valgrind
+}
+
+# One at a time: two jobs of a run install packages.
+apt_install() {
+    if dpkg -s "$@" >/dev/null 2>&1; then return; fi
+    mkdir -p "$cache"
+    flock "$cache/apt.lock" apt-get update -qq || true # one stale list may not matter
+    flock "$cache/apt.lock" apt-get install -y -qq --no-install-recommends "$@"
+}
+
+install_tools() {
+    local tool
+    for tool in "${tools[@]}"; do install_tool "${tool%@*}"; done
+}
+
+# Unoptimised they build three times faster, and none of them is what a step waits for.
+install_tool() {
+    local version
+    version=$(printf '%s\n' "${tools[@]}" | sed -n "s/^$1@//p")
+    if [[ $(cargo "${1#cargo-}" --version 2>/dev/null) =~ \ "$version"$ ]]; then return; fi
     CARGO_PROFILE_RELEASE_OPT_LEVEL=0 CARGO_PROFILE_RELEASE_LTO=off \
         CARGO_PROFILE_RELEASE_CODEGEN_UNITS=256 \
-        cargo install cargo-deny --version "$cargo_deny_version" --locked --force
+        cargo install "$1" --version "$version" --locked --force
 }
 
 # --- the core without std, on small machines, with the oldest compiler
@@ -143,8 +177,7 @@ build_without_std() {
 # libraries.
 install_old_rust() {
     if "$old_rust/rustc" --version 2>/dev/null && links_32_bits; then return; fi
-    apt-get update -qq || true # one stale list matters only if what follows needs it
-    apt-get install -y -qq --no-install-recommends gcc-multilib libllvm19
+    apt_install gcc-multilib libllvm19
     if "$old_rust/rustc" --version; then return; fi
     local work=$old_rust.new
     rm -rf "$work" "$old_rust"
@@ -206,4 +239,130 @@ test_in_32_bits() {
     if grep -rqE 'fn \w*golden' tests --include='*.rs'; then
         old_cargo test --locked -p peerline-testkit --tests --target "$target_32" -- golden
     fi
+}
+
+# --- the simulated network
+
+# The seeds come from the commit, so every change meets networks of its own.
+simulate() {
+    PEERLINE_SEEDS=$swarm_seeds PEERLINE_SEED_BASE=$(seed_base) \
+        some_tests cargo test --locked --profile sim -p peerline-testkit --test it sim_
+}
+
+# The first 64 bits of the commit.
+seed_base() {
+    printf '%u\n' "0x$(git rev-parse HEAD | cut -c1-16)"
+}
+
+# Runs tests chosen by name, and fails when there is none of that name.
+some_tests() {
+    "$@" | tee /dev/stderr | grep -qE '^test result: ok\. [1-9]'
+}
+
+explore_interleavings() {
+    cargo run --release --locked -p peerline-testkit --example explore | awk '
+        /distinct states/ { states = $1; printf "=> " }
+        { print }
+        END { exit states < 1000000 }'
+}
+
+# Each planted bug must break the rule that it is made for.
+find_planted_bugs() {
+    RUSTFLAGS='--cfg peerline_planted' cargo run --locked --profile sim \
+        --target-dir "${CARGO_TARGET_DIR:-target}/planted" -p peerline-testkit --example planted | show_tables
+}
+
+# --- the tests of the tests
+
+fuzz_all() {
+    install_tool cargo-fuzz
+    fuzz/smoke "$fuzz_seconds" | show_tables
+}
+
+# Lines that begin with `=> ` are shown even when their step went well.
+show_tables() {
+    sed 's/^|/=> |/'
+}
+
+# The lines of the core, its own tests left out, that the ordinary tests reach: at least as many as
+# .ci/coverage says. The swarm, the exploration and the namespaces would be slow here, and reach
+# no line that the rest does not.
+check_coverage() {
+    install_packages
+    install_tool cargo-llvm-cov
+    export LLVM_COV=llvm-cov-22 LLVM_PROFDATA=llvm-profdata-22
+    cargo llvm-cov --locked -p peerline-proto -p peerline-testkit -p peerline-fuzz \
+        --features peerline-proto/testing --tests --no-report -- \
+        --skip sim_ --skip explore --skip netns --skip tidy --skip documents
+    cargo llvm-cov report --lcov | proto_lines | awk -v floor="$(cat .ci/coverage)" '
+        { lines += $2; missed += NF - 2; print }
+        END {
+            reached = 100 * (lines - missed) / (lines ? lines : 1)
+            printf "=> %d of %d lines: %.2f %%, at least %s\n", lines - missed, lines, reached, floor
+            exit reached < floor
+        }'
+}
+
+# Of an lcov report, for each file of the core: its name, how many lines, and those not reached.
+proto_lines() {
+    awk -F'[:,]' '
+        /^SF:/ {
+            file = $2; wanted = file ~ /\/proto\/src\// && file !~ /testing\.rs$/
+            tests = 0; lines = 0; missed = ""
+            while (wanted && (getline line < file) > 0 && line !~ /^mod tests/) tests++
+        }
+        /^DA:/ && wanted && $2 <= tests { lines++; if ($3 == 0) missed = missed " " $2 }
+        /^end_of_record/ && lines { sub(/.*\/proto\//, "proto/", file); print file, lines missed }
+    '
+}
+
+# Instructions of the named workloads against the committed table.
+check_counts() {
+    install_packages
+    cargo bench --locked -p peerline-testkit --bench counts
+}
+
+# Changes the core in small ways that its tests should notice: first the unit tests are asked, and
+# about what they let pass, the tests on virtual time. More than a tenth unnoticed is too much.
+check_mutants() {
+    local options=(--package peerline-proto --timeout 20 --jobs 2 --colors never --no-times)
+    local out=${CARGO_TARGET_DIR:-target}/mutants
+    rm -rf "$out" && mkdir -p "$out" && out=$(realpath "$out")
+    if [[ $mutants_of != all ]]; then
+        git diff "$mutants_of" -- proto/src >"$out/diff" || { echo "no $mutants_of"; return; }
+        if ! [[ -s $out/diff ]]; then echo "nothing changed" && return; fi
+        options+=(--in-diff "$out/diff")
+    fi
+    install_tool cargo-mutants
+    cargo mutants --list "${options[@]}" >"$out/list"
+    mutate $((mutant_seconds / 2)) "$out" "${options[@]}" --features testing -- --lib
+    mv "$out/mutants.out" "$out/unit"
+    cp -r "$out/unit" "$out/mutants.out"
+    if [[ -s $out/unit/missed.txt ]]; then
+        mutate $((mutant_seconds / 2)) "$out" "${options[@]}" --iterate \
+            --test-package peerline-testkit -- --test it -- node_ wire_ golden
+    fi
+    judge_mutants "$out"
+}
+
+# mutate SECONDS OUT OPTIONS…: ends in time; what it found is in OUT/mutants.out.
+mutate() {
+    local status=0
+    # Both copies of the tree build in one place, so that the dependencies are built once.
+    CARGO_TARGET_DIR=$2-build CARGO_INCREMENTAL=1 RUST_BACKTRACE=0 timeout --signal=INT "$1" \
+        cargo mutants --baseline skip --output "$2" "${@:3}" || status=$?
+    case $status in 0 | 2 | 3 | 124) ;; *) return "$status" ;; esac # some missed, timed out, cut
+}
+
+judge_mutants() {
+    local found=("$1/unit" "$1/mutants.out") all noticed unviable missed
+    all=$(wc -l <"$1/list")
+    noticed=$(sort -u "${found[@]/%//caught.txt}" "${found[@]/%//timeout.txt}" | wc -l)
+    unviable=$(sort -u "${found[@]/%//unviable.txt}" | wc -l)
+    comm -12 <(sort "$1/unit/missed.txt") <(sort "$1/mutants.out/missed.txt") >"$1/missed"
+    missed=$(wc -l <"$1/missed")
+    sed 's/^/=> not noticed: /' "$1/missed"
+    echo "=> of $all mutants $noticed were noticed, $missed were not, $unviable did not build," \
+        "$((all - noticed - missed - unviable)) were not judged in time"
+    ((missed * 10 <= noticed + missed))
 }

@@ -295,4 +295,15 @@ mod tests {
         assert!(budget.take(at(1000)) && !budget.take(at(1000)));
         assert!(budget.take(Instant::MAX));
     }
+
+    #[test]
+    fn what_was_granted_is_not_lost_to_the_burst() {
+        let at = |seconds| Instant::ZERO + Duration::from_secs(seconds);
+        let mut budget = Budget::new(2, Duration::from_secs(10), at(0));
+        budget.grant(3);
+        for _ in 0..5 {
+            assert!(budget.take(at(100)));
+        }
+        assert!(!budget.take(at(100)));
+    }
 }
