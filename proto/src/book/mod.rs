@@ -281,4 +281,71 @@ mod tests {
         let is_own = |number| book.is_own(addr(number), at(64));
         assert_eq!((is_own(0), is_own(1), is_own(64)), (false, true, true));
     }
+
+    fn seconds(seconds: u64) -> Instant {
+        Instant::ZERO + Duration::from_secs(seconds)
+    }
+
+    #[test]
+    fn a_good_dial_forgives_the_failures_before_it() {
+        let (mut book, mut rng) = book(10);
+        let guest = PeerId::Guest("x".into());
+        for _ in 0..20 {
+            book.failed(addr(1), Instant::ZERO, &mut rng);
+        }
+        assert!(book.get(addr(1)).is_none(), "a failure teaches no address");
+        book.learn(addr(1), None, Instant::ZERO, &mut rng);
+        for _ in 0..20 {
+            book.failed(addr(1), Instant::ZERO, &mut rng);
+        }
+        book.reached(addr(1), &guest, seconds(5), &mut rng);
+        book.failed(addr(1), seconds(5), &mut rng);
+        let entry = book.get(addr(1)).unwrap();
+        let wait = book.due(entry, false).saturating_since(seconds(5));
+        assert!(wait <= 2 * Limits::default().backoff_base, "{wait:?}");
+        assert_eq!((entry.alive, entry.peer.clone()), (Some(seconds(5)), Some(guest)));
+    }
+
+    #[test]
+    fn an_address_whose_connection_ended_rests_a_moment() {
+        let (mut book, mut rng) = book(10);
+        book.learn(addr(1), None, Instant::ZERO, &mut rng);
+        book.reached(addr(1), &PeerId::Guest("x".into()), seconds(50), &mut rng);
+        book.ended(addr(1), seconds(90), seconds(100), &mut rng);
+        let entry = book.get(addr(1)).unwrap();
+        assert_eq!((entry.alive, entry.last_try), (Some(seconds(90)), Some(seconds(100))));
+        let wait = entry.not_before.saturating_since(seconds(100));
+        let base = Limits::default().backoff_base;
+        assert!(wait >= base / 2 && wait <= base * 3 / 2, "{wait:?}");
+        book.ended(addr(1), seconds(80), seconds(100), &mut rng);
+        assert_eq!(book.get(addr(1)).unwrap().alive, Some(seconds(90)), "the latest sign counts");
+    }
+
+    #[test]
+    fn nobody_can_ask_for_more_peace_than_the_longest_wait() {
+        let (mut book, mut rng) = book(10);
+        book.add_bootstrap(addr(0), Instant::ZERO, &mut rng);
+        book.hold(addr(0), Duration::MAX, seconds(1));
+        let due = book.due(book.get(addr(0)).unwrap(), true);
+        assert_eq!(due, seconds(1) + Limits::default().backoff_max);
+        book.hold(addr(0), Duration::ZERO, seconds(2));
+        assert_eq!(
+            book.due(book.get(addr(0)).unwrap(), true),
+            due,
+            "a shorter one takes none back"
+        );
+        book.failed(addr(0), seconds(3), &mut rng);
+        assert!(book.due(book.get(addr(0)).unwrap(), true) < due, "a dial of ours ends the peace");
+    }
+
+    #[test]
+    fn a_full_book_of_proven_addresses_forgets_the_one_longest_silent() {
+        let (mut book, mut rng) = book(3);
+        for (number, alive) in [(1, 20), (2, 10), (3, 30)] {
+            book.reached(addr(number), &PeerId::Guest("x".into()), seconds(alive), &mut rng);
+        }
+        assert!(book.learn(addr(4), None, seconds(40), &mut rng));
+        let left = [1, 2, 3, 4].map(|number| book.get(addr(number)).is_some());
+        assert_eq!(left, [true, false, true, true]);
+    }
 }

@@ -254,4 +254,28 @@ mod tests {
         assert_eq!(alive.poll(&waits, at(3_607_999)), Due::Nothing);
         assert_eq!(alive.poll(&waits, at(3_608_000)), Due::Ping);
     }
+
+    #[test]
+    fn the_time_we_did_not_read_is_not_the_peers_fault() {
+        let (mut alive, waits) = setup();
+        alive.pinged(1, at(8_000));
+        alive.freeze(at(9_000));
+        alive.freeze(at(10_000));
+        alive.thaw(at(19_000));
+        assert_eq!(alive.last_heard(), at(10_000));
+        assert_eq!(alive.poll(&waits, at(20_999)), Due::Nothing);
+        assert_eq!(alive.poll(&waits, at(21_000)), Due::Suspect);
+        assert_eq!(alive.poll(&waits, at(27_999)), Due::Nothing);
+        assert_eq!(alive.poll(&waits, at(28_000)), Due::Dead);
+    }
+
+    #[test]
+    fn a_byte_of_the_pings_own_instant_is_older_than_the_ping() {
+        let (mut alive, waits) = setup();
+        alive.heard(at(8_000));
+        alive.pinged(1, at(8_000));
+        assert_eq!(alive.next_deadline(&waits), at(11_000));
+        assert!(alive.answered(None, at(8_100)));
+        assert_eq!(alive.next_deadline(&waits), at(16_000), "an answered ping waits for nothing");
+    }
 }
