@@ -1,9 +1,11 @@
 # shellcheck shell=bash
 # The machinery of .ci/run: runs a step within its budget, shows what failed, adds up.
 # A step fails when its command fails or takes three times its budget. A failed step does not
-# stop the later ones. Nothing waits for input, and the whole run ends within `whole_run`.
+# stop the later ones. Nothing waits for input. The whole run has a budget too; at three times as much
+# it is stopped, like a step.
 
-readonly whole_run=$((25 * 60 * ${BUDGET_FACTOR:-1})) # seconds
+readonly whole_budget=$((25 * 60 * ${BUDGET_FACTOR:-1})) # seconds
+readonly whole_run=$((3 * whole_budget))
 readonly chosen=" $* "
 logs=$(mktemp -d)
 declare -A job=()
@@ -89,7 +91,7 @@ add_tests() {
 summary() {
     echo
     if [[ -n $failures ]]; then echo "failed:$failures"; fi
-    echo "$SECONDS seconds; each step and each test counts as one"
+    echo "$SECONDS seconds of $whole_budget; each step and each test counts as one"
     echo "$passed passed, $failed failed"
     ((failed == 0))
 }
