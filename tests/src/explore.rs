@@ -8,6 +8,8 @@
 //! Finds what a random run meets once in a million; what needs more than a handful of connections
 //! or passages of time it never sees.
 
+mod host;
+mod pipe;
 mod scenarios;
 mod world;
 

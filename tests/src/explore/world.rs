@@ -6,18 +6,18 @@
 
 use std::collections::hash_map::DefaultHasher;
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
-use std::fmt;
 use std::hash::{Hash, Hasher};
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::sync::Arc;
 use std::time::Duration;
 
 use peerline_proto::{
-    Action, ConnId, Event, Identity, Instant, Node, NodeId, Payload, PeerId, Start, TransportError,
-    UnixTime, testing,
+    Action, ConnId, Identity, Instant, Node, NodeId, Payload, PeerId, Start, UnixTime,
 };
 
 use crate::Side;
+use crate::explore::host::Host;
+use crate::explore::pipe::{End, Packet, Pipe};
 use crate::explore::{Command, Scenario};
 use crate::net::HostId;
 
@@ -45,56 +45,6 @@ pub(super) enum Choice {
     Command { script: usize },
     /// A connection breaks at both ends.
     Break { pipe: usize },
-}
-
-/// What travels.
-#[derive(Clone, Debug, Eq, Hash, PartialEq)]
-enum Packet {
-    Syn,
-    Accepted,
-    Refused,
-    Bytes(Arc<[u8]>),
-    Fin,
-    Reset,
-}
-
-/// Who is at the end of a connection.
-#[derive(Copy, Clone, Debug, Eq, Hash, PartialEq)]
-enum End {
-    /// The system answered; the program has not accepted yet.
-    Backlog,
-    Open(ConnId),
-    Closed,
-    /// The host vanished without a word.
-    Silent,
-}
-
-/// A connection.
-#[derive(Clone, Debug, Hash)]
-struct Pipe {
-    hosts: [HostId; 2],
-    ends: [End; 2],
-    /// By the side that writes: packets and when they were written.
-    ways: [VecDeque<(Instant, Packet)>; 2],
-    finished: [bool; 2],
-    broken: bool,
-}
-
-/// A host. What is shared between copies of a world is copied when it changes.
-#[derive(Clone, Debug)]
-struct Host {
-    node: Node,
-    addr: SocketAddr,
-    sockets: BTreeMap<ConnId, (usize, Side)>,
-    up: BTreeMap<PeerId, ConnId>,
-    ended: BTreeSet<ConnId>,
-    downs: u32,
-    published: u32,
-    got: BTreeSet<(NodeId, String)>,
-    alive: bool,
-    /// It ended without a word.
-    silent: bool,
-    lives: u8,
 }
 
 /// The whole of it.
@@ -603,112 +553,6 @@ impl World {
             let carrier = host.node.peer(&PeerId::Node(other)).map(|info| End::Open(info.conn));
             carrier == Some(pipe.ends[*side as usize])
         })
-    }
-}
-
-impl Pipe {
-    /// Whether a host holds an end of it.
-    fn is_open(&self) -> bool {
-        self.ends.iter().any(|end| matches!(end, End::Open(_)))
-    }
-
-    fn next_is_bytes(&self, to: Side) -> bool {
-        let next = self.ways[to.other() as usize].front();
-        next.is_some_and(|(_, packet)| matches!(packet, Packet::Bytes(_)))
-    }
-
-    /// Cuts the next bytes in two.
-    fn halve(&mut self, to: Side) {
-        let way = &mut self.ways[to.other() as usize];
-        let Some((sent, Packet::Bytes(bytes))) = way.pop_front() else { return };
-        let (first, second) = bytes.split_at(bytes.len() / 2);
-        way.push_front((sent, Packet::Bytes(second.into())));
-        way.push_front((sent, Packet::Bytes(first.into())));
-    }
-}
-
-impl Host {
-    fn digest(&self) -> u64 {
-        let mut hasher = DefaultHasher::new();
-        testing::digest(&self.node).hash(&mut hasher);
-        for (conn, (pipe, side)) in &self.sockets {
-            (conn, pipe, *side as usize).hash(&mut hasher);
-        }
-        (&self.up, &self.ended, self.downs).hash(&mut hasher);
-        (self.published, &self.got, self.alive, self.silent, self.lives).hash(&mut hasher);
-        hasher.finish()
-    }
-
-    /// Takes an event; says what is wrong with it.
-    fn note(&mut self, event: Event) -> Option<String> {
-        match event {
-            Event::PeerUp { peer, conn, .. } => {
-                let again = self.up.insert(peer, conn).is_some();
-                again.then(|| "a peer is up twice".to_owned())
-            }
-            Event::PeerDown { peer, conn, .. } => {
-                self.downs += 1;
-                let unknown = self.up.remove(&peer).is_none();
-                let again = !self.ended.insert(conn);
-                (unknown || again).then(|| format!("{conn} ended twice, or its peer went down so"))
-            }
-            Event::ConnectionFailed { conn, .. } => {
-                (!self.ended.insert(conn)).then(|| format!("{conn} ended twice"))
-            }
-            Event::Message(message) => {
-                let fresh = self.got.insert((message.from(), message.body().to_owned()));
-                (!fresh).then(|| "a broadcast was delivered twice".to_owned())
-            }
-            _ => None, // Event may grow; these have no grammar
-        }
-    }
-
-    /// Says which rule for any node at any time does not hold.
-    fn check(&self) -> Option<String> {
-        if !self.alive {
-            return None;
-        }
-        if let Some(conn) = self.sockets.keys().find(|conn| !self.node.is_open(**conn)) {
-            return Some(format!("{conn} is gone and was not dropped"));
-        }
-        if self.node.is_stopped() && !self.sockets.is_empty() {
-            return Some("stopped with sockets open".to_owned());
-        }
-        let known: BTreeSet<PeerId> = self.node.peers().map(|info| info.peer).collect();
-        if !known.iter().eq(self.up.keys()) {
-            return Some("the peers are not those that the events tell".to_owned());
-        }
-        let mut carriers = self.node.peers().map(|info| info.conn);
-        let lost =
-            carriers.find(|conn| !self.sockets.contains_key(conn) || self.ended.contains(conn));
-        lost.map(|conn| format!("a peer is carried by {conn}, which is over"))
-    }
-}
-
-impl Packet {
-    /// Tells a node that this arrived.
-    fn tell(&self, node: &mut Node, conn: ConnId, now: Instant) {
-        match self {
-            Self::Syn => {}
-            Self::Accepted => node.connected(conn, now),
-            Self::Refused => node.closed(conn, TransportError::Refused, now),
-            Self::Bytes(bytes) => node.received(conn, bytes, now),
-            Self::Fin => node.closed(conn, TransportError::Eof, now),
-            Self::Reset => node.closed(conn, TransportError::Reset, now),
-        }
-    }
-}
-
-impl fmt::Display for Packet {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self::Bytes(bytes) = self else { return write!(f, "{self:?}") };
-        let text = String::from_utf8_lossy(bytes);
-        for line in text.lines() {
-            let kind = line.split('"').nth(3).unwrap_or(line);
-            let duplicate = if line.contains("\"duplicate\"") { " duplicate" } else { "" };
-            write!(f, "{kind}{duplicate} ")?;
-        }
-        Ok(())
     }
 }
 
