@@ -1,14 +1,14 @@
 //! Explores every interleaving of small networks and prints what was seen.
 //!
 //! `cargo run --release -p peerline-testkit --example explore [STATES]`: at most so many states of
-//! each scenario, by default 400,000. Where there are no more, the count is followed by `all`.
+//! each scenario, by default 250,000. Where there are no more, the count is followed by `all`.
 
 use std::time::Instant;
 
 use peerline_proto::Config;
 use peerline_testkit::explore::{Scenario, explore, scenarios};
 
-const USUAL: usize = 400_000;
+const USUAL: usize = 250_000;
 
 fn main() -> std::process::ExitCode {
     let asked = std::env::args().nth(1).and_then(|text| text.parse().ok());

@@ -8,7 +8,7 @@ use peerline_testkit::explore::{Report, Scenario, explore, scenarios};
 use peerline_testkit::net::Net;
 
 const SMALL: usize = 1_000;
-const FULL: usize = 400_000;
+const FULL: usize = 250_000;
 
 fn bound() -> usize {
     let asked = std::env::var("PEERLINE_SEEDS").ok().and_then(|text| text.parse::<u64>().ok());
