@@ -2,7 +2,10 @@
 
 use std::time::Duration;
 
-use peerline_proto::{ByeReason, CloseReason, Config, Event, Limits, Payload, PeerId, SendError};
+use peerline_proto::{
+    ByeReason, CloseReason, Config, Event, Identity, Instant, Limits, Node, NodeId, Payload, PeerId,
+    SendError, Start,
+};
 use peerline_testkit::net::{HostId, Net};
 
 const SECOND: Duration = Duration::from_secs(1);
@@ -276,4 +279,29 @@ fn nobody_speaks_in_anothers_name_to_one() {
     net.run_for(SECOND);
     assert_eq!(net.received(hosts[0]), [(id.to_string(), "0".to_string())]);
     assert_eq!(net.node(hosts[0]).stats().not_taken, 1);
+}
+
+/// A node that nobody has told anything yet.
+fn idle_node() -> Node {
+    let id = Identity::new(NodeId::from_random_bytes([1; 16]));
+    Node::new(Config::default(), id, [7; 32], Start::default())
+}
+
+#[test]
+fn a_node_that_stopped_has_no_deadline_whatever_it_is_told() {
+    let mut node = idle_node();
+    node.shutdown(SECOND, Instant::ZERO);
+    node.add_bootstrap("192.0.2.1:5999".parse().unwrap(), Instant::ZERO);
+    assert!(node.is_stopped());
+    assert_eq!(node.poll_timeout(), None);
+}
+
+#[test]
+fn what_is_due_at_the_end_of_time_is_due_never() {
+    let mut node = idle_node();
+    node.add_bootstrap("192.0.2.1:5999".parse().unwrap(), Instant::ZERO);
+    for _ in 0..3 {
+        node.handle_timeout(Instant::MAX);
+    }
+    assert_eq!(node.poll_timeout(), None);
 }

@@ -230,7 +230,6 @@ impl Node {
             let parting = if ready { Parting::Bye(ByeReason::Shutdown) } else { Parting::Drop };
             self.end(conn, CloseReason::Local, parting);
         }
-        self.plan_at = None;
     }
 
     /// Counts a message for which the application has no handler; for runtimes.

@@ -247,7 +247,8 @@ impl Node {
     pub fn poll_timeout(&self) -> Option<Instant> {
         let parts = [self.links.next_deadline(), self.peers.next_deadline(), self.plan_at];
         let stop = self.stopping.filter(|_| !self.links.is_empty());
-        parts.into_iter().flatten().chain(stop).min()
+        // What is due at the end of time is due never: no later time could move it.
+        parts.into_iter().flatten().chain(stop).min().filter(|at| *at < Instant::MAX)
     }
 
     /// The bytes waiting for a connection; none for one that is gone.
@@ -312,6 +313,9 @@ impl Node {
     }
 
     fn plan_soon(&mut self) {
+        if self.stopping.is_some() {
+            return;
+        }
         self.plan_at = Some(self.plan_at.map_or(self.now, |at| at.min(self.now)));
     }
 
