@@ -43,8 +43,9 @@ impl Source for Bytes {
     fn number(&mut self) -> u64 {
         let Some(pair) = self.bytes.get(self.at..self.at + 2) else { return self.rest.number() };
         self.at += 2;
-        // The high bits decide: callers scale the number down.
-        u64::from(u16::from_be_bytes([pair[0], pair[1]])) << 48
+        // The high bits decide: callers scale the number down. The low ones differ always, so that
+        // no two nodes have one seed.
+        u64::from(u16::from_be_bytes([pair[0], pair[1]])) << 48 | self.rest.number() >> 16
     }
 }
 
