@@ -10,6 +10,7 @@ use alloc::vec::Vec;
 use core::time::Duration;
 
 use crate::id::NodeId;
+use crate::limits::Limits;
 use crate::time::Instant;
 
 /// Ids that a stream leaves behind when it is forgotten.
@@ -29,7 +30,7 @@ pub(crate) enum Heard {
 /// Who published, and in which of its lives.
 pub(crate) type StreamId = (NodeId, u32);
 
-/// The bounds of [`Streams`]; see the fields of the same name in [`Limits`](crate::Limits).
+/// The bounds of [`Streams`]; see the fields of the same name in [`Limits`].
 #[derive(Copy, Clone, Debug)]
 #[cfg_attr(feature = "testing", derive(Hash))]
 pub(crate) struct SeenLimits {
@@ -38,6 +39,18 @@ pub(crate) struct SeenLimits {
     pub(crate) missing_ranges: usize,
     pub(crate) missing_for: Duration,
     pub(crate) recent_ids: usize,
+}
+
+impl SeenLimits {
+    pub(crate) fn of(limits: &Limits) -> Self {
+        Self {
+            streams: limits.streams,
+            per_originator: limits.streams_per_originator,
+            missing_ranges: limits.missing_ranges,
+            missing_for: limits.missing_for,
+            recent_ids: limits.recent_ids,
+        }
+    }
 }
 
 /// The streams of all originators.
@@ -84,8 +97,8 @@ impl Streams {
     }
 
     /// How many streams are followed.
-    #[cfg(test)]
-    fn len(&self) -> usize {
+    #[cfg(any(test, feature = "testing"))]
+    pub(crate) fn len(&self) -> usize {
         self.streams.len()
     }
 

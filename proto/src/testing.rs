@@ -7,7 +7,11 @@ use alloc::string::String;
 use alloc::vec::Vec;
 
 use crate::error::Violation;
+use crate::id::NodeId;
+use crate::limits::Limits;
+use crate::seen::{self, SeenLimits, Streams};
 use crate::session::{self, PhaseName};
+use crate::time::Instant;
 use crate::wire::framing::Framer;
 use crate::wire::native::{self, MsgKind};
 
@@ -53,6 +57,43 @@ impl Lines {
     /// Bytes kept of an unfinished line.
     pub fn pending(&self) -> usize {
         self.0.pending()
+    }
+}
+
+/// What a number of a stream is.
+#[derive(Copy, Clone, Debug, Eq, PartialEq)]
+pub enum Heard {
+    /// Not heard before.
+    New,
+    /// Heard before, or so long ago that nobody knows.
+    Duplicate,
+    /// Cannot be told from a repeated one.
+    NotTaken,
+}
+
+/// The streams of broadcasts that a node follows.
+#[derive(Clone, Debug)]
+pub struct Seen(Streams);
+
+impl Seen {
+    /// No streams yet.
+    pub fn new(limits: &Limits) -> Self {
+        Self(Streams::new(SeenLimits::of(limits)))
+    }
+
+    /// Judges a number of the stream of an originator and epoch, and remembers it.
+    pub fn hear(&mut self, stream: (NodeId, u32), seq: u64, now: Instant) -> Heard {
+        match self.0.hear(stream, seq, now) {
+            seen::Heard::New => Heard::New,
+            seen::Heard::Duplicate => Heard::Duplicate,
+            seen::Heard::NotTaken => Heard::NotTaken,
+        }
+    }
+
+    /// Streams followed.
+    #[allow(clippy::len_without_is_empty)] // a count to check, nothing to ask otherwise
+    pub fn len(&self) -> usize {
+        self.0.len()
     }
 }
 

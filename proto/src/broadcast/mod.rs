@@ -44,13 +44,7 @@ pub(crate) struct Broadcasts {
 
 impl Broadcasts {
     pub(crate) fn new(own: NodeId, limits: &Limits, rng: &mut Rng) -> Self {
-        let streams = Streams::new(SeenLimits {
-            streams: limits.streams,
-            per_originator: limits.streams_per_originator,
-            missing_ranges: limits.missing_ranges,
-            missing_for: limits.missing_for,
-            recent_ids: limits.recent_ids,
-        });
+        let streams = Streams::new(SeenLimits::of(limits));
         Self {
             own,
             epoch: rng.u32(),
