@@ -3,8 +3,8 @@
 use std::time::Duration;
 
 use peerline_proto::{
-    ByeReason, CloseReason, Config, Event, Identity, Instant, Limits, Node, NodeId, Payload, PeerId,
-    SendError, Start,
+    ByeReason, CloseReason, Config, Event, Identity, Instant, Limits, Node, NodeId, Payload,
+    PeerId, SendError, Start, UnixTime,
 };
 use peerline_testkit::net::{HostId, Net};
 
@@ -304,4 +304,14 @@ fn what_is_due_at_the_end_of_time_is_due_never() {
         node.handle_timeout(Instant::MAX);
     }
     assert_eq!(node.poll_timeout(), None);
+}
+
+#[test]
+fn a_node_whose_clock_went_wild_is_still_understood() {
+    let mut net = Net::new(1);
+    let hosts = star(&mut net, 2);
+    net.with(hosts[0], |node, now| node.wall_clock(UnixTime::from_millis(u64::MAX), now));
+    net.broadcast(hosts[0], "NEWS", "hello");
+    net.run_for(SECOND);
+    assert_eq!(net.received(hosts[1]), [("NEWS".to_string(), "\"hello\"".to_string())]);
 }

@@ -26,6 +26,8 @@ const TELL_V0: usize = 16;
 const BYTES_V0: usize = 1000;
 /// The longest IPv4 address and port as text, with the signs around a pair.
 const ADDRESS_LEN: usize = 30;
+/// The latest time that a line can hold: the largest integer that any JSON reader keeps exactly.
+const LATEST: UnixTime = UnixTime::from_millis((1 << 53) - 1);
 /// Other nodes named to one that we have no room for.
 const ALTERNATIVES: usize = 8;
 
@@ -136,9 +138,10 @@ impl Node {
 
     // ---- for the other files of the node ----
 
-    /// The wall-clock time, as messages carry it.
+    /// The wall-clock time, as messages carry it: a clock gone wild must not make our lines ones
+    /// that nobody takes.
     pub(super) fn unix(&self) -> UnixTime {
-        self.start.unix_at(self.now)
+        self.start.unix_at(self.now).min(LATEST)
     }
 
     pub(super) fn inbound_peers(&self) -> usize {
