@@ -1,0 +1,364 @@
+//! Target `node_ops`: a script of everything that drivers, peers and applications may do, on one
+//! node. Each operation is a byte and its arguments, so that a seed can be read.
+
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use peerline_proto::{
+    Config, ConnId, Instant, Limits, NodeId, Payload, PeerId, TransportError, UnixTime,
+};
+
+use crate::input::Input;
+use crate::watched::{KIND, Watched};
+
+/// Connections among which an operation chooses: the newest.
+const NEWEST: usize = 16;
+/// The most raw bytes at once, too few to forge a message of `KIND` in one go.
+const RAW: usize = 32;
+
+/// What `Closed` reports.
+const REASONS: [TransportError; 7] = [
+    TransportError::Eof,
+    TransportError::Reset,
+    TransportError::Refused,
+    TransportError::TimedOut,
+    TransportError::Unreachable,
+    TransportError::Exhausted,
+    TransportError::Other,
+];
+
+/// One node does what it may and no more, whatever is done to it.
+///
+/// Input: six bytes for the limits, one for when actions are drained, then the operations.
+pub fn node_ops(input: &[u8]) {
+    let mut input = Input::new(input);
+    let config = small_config(&mut input);
+    play(Watched::new(config), input);
+}
+
+/// Limits small enough to be met.
+fn small_config(input: &mut Input<'_>) -> Config {
+    let mut limits = Limits::default();
+    let pair = |byte: u8| (usize::from(byte & 15), usize::from(byte >> 4));
+    let (half_open, closing) = pair(input.byte());
+    limits.half_open = 1 + half_open;
+    limits.closing = 1 + closing;
+    (limits.max_inbound, limits.target_outbound) = pair(input.byte());
+    let (dialing, rivals) = pair(input.byte());
+    (limits.max_dialing, limits.rivals) = (1 + dialing, 1 + rivals);
+    let (guests, book) = pair(input.byte());
+    (limits.guest_connections, limits.book) = (1 + guests, 1 + book);
+    let (queue, events) = pair(input.byte());
+    limits.send_queue = 4096 << queue;
+    limits.queued_total = limits.send_queue << (events & 1);
+    limits.control_reserve = 4096;
+    limits.event_queue = 4096 << (events >> 1);
+    let peers = usize::from(input.byte() % 8);
+    Config::builder().limits(limits).max_peers(peers).build().expect("limits that fit")
+}
+
+/// Plays the operations to their end, and the end of the node.
+pub(crate) fn play(node: Watched, mut input: Input<'_>) {
+    let lazy = input.byte();
+    let mut script = Script { node, clock: Instant::ZERO, made: 0 };
+    script.node.node.listening(addr_of(0), Instant::ZERO);
+    let mut count = 0_u8;
+    while let Some(op) = input.next() {
+        script.operate(op, &mut input);
+        count = count.wrapping_add(1);
+        if lazy == 0 || count % lazy == 0 {
+            script.node.drain_actions();
+        }
+        script.node.check();
+    }
+    script.node.settle();
+}
+
+/// A script being played.
+struct Script {
+    node: Watched,
+    /// What the driver tells as the time, which may run backwards.
+    clock: Instant,
+    /// Messages made so far.
+    made: u64,
+}
+
+impl Script {
+    fn operate(&mut self, op: u8, input: &mut Input<'_>) {
+        match op % 24 {
+            0 => self.node.dial(addr_of(input.byte()), self.clock),
+            1 | 2 => self.node.accepted(addr_of(input.byte()), self.clock),
+            3 | 4 => self.with_conn(input, |node, conn, clock, _| node.connected(conn, clock)),
+            5 => self.with_conn(input, |node, conn, clock, input| {
+                node.closed(conn, input.pick(&REASONS), clock);
+            }),
+            6 => self.with_conn(input, |node, conn, clock, input| {
+                let most = usize::from(input.byte()) % RAW;
+                node.received(conn, input.take(most), clock);
+            }),
+            7..=9 => self.line(input, usize::MAX),
+            10 => {
+                let most = usize::from(input.byte());
+                self.line(input, most);
+            }
+            11 | 12 => self.with_conn(input, |node, conn, clock, input| {
+                node.send(conn, 1 << (input.byte() % 20), clock);
+            }),
+            13 => self.with_conn(input, |node, conn, clock, input| {
+                node.claim_sent(conn, 1 << (input.byte() % 64), clock);
+            }),
+            14 => self.loop_back(input),
+            15 | 16 => self.tick(input.byte()),
+            17 => self.advance_to_timeout(),
+            18 => self.broadcast(input.byte()),
+            19 => self.send(input),
+            20 => {
+                let peer = peer_of(input.byte());
+                self.node.tell(self.clock).disconnect(&peer, self.clock);
+            }
+            21 => self.drain(input.byte()),
+            22 => self.rare(input),
+            _ => self.node.drain_actions(),
+        }
+    }
+
+    /// Chooses a connection, of the newest the one that many back; none if there are none.
+    fn conn(&self, back: u8) -> Option<ConnId> {
+        let newest = self.node.all.len().min(NEWEST);
+        let back = usize::from(back).checked_rem(newest)?;
+        self.node.all.iter().rev().nth(back).copied()
+    }
+
+    fn with_conn(
+        &mut self,
+        input: &mut Input<'_>,
+        act: impl FnOnce(&mut Watched, ConnId, Instant, &mut Input<'_>),
+    ) {
+        if let Some(conn) = self.conn(input.byte()) {
+            act(&mut self.node, conn, self.clock, input);
+        }
+    }
+
+    /// A valid line, or its first bytes.
+    fn line(&mut self, input: &mut Input<'_>, most: usize) {
+        let Some(conn) = self.conn(input.byte()) else { return };
+        let line = line_of(input, self.node.node.id());
+        let bytes = line.as_bytes();
+        self.node.received(conn, &bytes[..bytes.len().min(most)], self.clock);
+    }
+
+    /// What one connection says is heard on another: the node reached itself.
+    fn loop_back(&mut self, input: &mut Input<'_>) {
+        let (Some(from), Some(to)) = (self.conn(input.byte()), self.conn(input.byte())) else {
+            return;
+        };
+        let bytes = self.node.send(from, usize::MAX, self.clock);
+        self.node.received(to, &bytes, self.clock);
+    }
+
+    /// Lets time pass, stand, or run backwards, and fires the timer.
+    fn tick(&mut self, step: u8) {
+        self.clock = stepped(self.clock, step);
+        self.node.tick(self.clock);
+    }
+
+    fn advance_to_timeout(&mut self) {
+        if let Some(at) = self.node.node.poll_timeout() {
+            self.clock = self.clock.max(at);
+            self.node.tick(self.clock);
+        }
+    }
+
+    fn body(&mut self, size: u8) -> Payload {
+        self.made += 1;
+        // One of 64 is large: its bytes cost time, and show little more.
+        let shift = if size & 63 == 63 { 16 } else { size % 12 };
+        let filler = "x".repeat(1 << shift);
+        Payload::encode(&(self.made, filler)).expect("a text and a number")
+    }
+
+    fn broadcast(&mut self, size: u8) {
+        let body = self.body(size);
+        self.node.broadcast(&body, self.clock);
+    }
+
+    fn send(&mut self, input: &mut Input<'_>) {
+        let to = peer_of(input.byte());
+        let body = self.body(input.byte());
+        let connected = self.node.node.peer(&to).is_some();
+        let sent = self.node.tell(self.clock).send(&to, "OWN", &body, self.clock);
+        assert!(connected || sent.is_err(), "sent to nobody");
+    }
+
+    /// The application takes some events, or all.
+    fn drain(&mut self, most: u8) {
+        let mut left = if most >= 128 { usize::MAX } else { usize::from(most) };
+        while left > 0 && self.node.take_event() {
+            left -= 1;
+        }
+    }
+
+    fn rare(&mut self, input: &mut Input<'_>) {
+        let (what, clock) = (input.byte() % 8, self.clock);
+        match what {
+            0 => self.node.shutdown(duration_of(input.byte()), clock),
+            1..=3 => self.node.tell(clock).add_bootstrap(addr_of(input.byte()), clock),
+            4 => {
+                let unix = UnixTime::from_millis(input.number());
+                self.node.tell(clock).wall_clock(unix, clock);
+            }
+            5 => self.node.tell(clock).listening(addr_of(input.byte()), clock),
+            6 => self.node.node.count_handler_panic(),
+            // Nobody tells the node, until something happens.
+            _ => self.clock = stepped(clock, input.byte()),
+        }
+    }
+}
+
+/// One of a few addresses, some of them unusable.
+fn addr_of(choice: u8) -> SocketAddr {
+    let port = 4000 + u16::from(choice >> 4);
+    match choice & 15 {
+        0..=3 => SocketAddr::from(([10, 0, 0, choice & 3], port)),
+        4..=7 => SocketAddr::from(([10, 0, choice & 3, 9], 7000)),
+        8..=10 => SocketAddr::from(([198, 51, 100, choice & 3], port)),
+        11 => SocketAddr::from(([0x2001, 0xdb8, 0, 0, 0, 0, 0, 1], port)),
+        12 => SocketAddr::from(([0, 0, 0, 0, 0, 0xffff, 0x0a00, 1], port)),
+        13 => SocketAddr::from(([127, 0, 0, 1], port)),
+        14 => SocketAddr::from(([0, 0, 0, 0], port)),
+        _ => SocketAddr::from(([10, 0, 0, 1], 0)),
+    }
+}
+
+/// One of a few peers: node 0 is the node itself.
+fn peer_of(choice: u8) -> PeerId {
+    match choice % 8 {
+        6 => PeerId::Guest("guest".into()),
+        7 => PeerId::Guest(String::new().into()),
+        number => PeerId::Node(NodeId::from_random_bytes([number; 16])),
+    }
+}
+
+/// A name as it stands on the wire.
+fn name_of(choice: u8) -> String {
+    match peer_of(choice) {
+        PeerId::Node(id) => id.to_string(),
+        PeerId::Guest(name) => name.to_string(),
+        // PeerId may grow; these are the kinds there are.
+        _ => String::new(),
+    }
+}
+
+/// A duration: none, one of a session's times, or one that no clock holds.
+fn duration_of(choice: u8) -> Duration {
+    const MILLIS: [u64; 14] =
+        [0, 1, 20, 100, 500, 1000, 3000, 5000, 8000, 10_000, 18_000, 60_000, 240_000, 3_600_000];
+    match MILLIS.get(usize::from(choice & 15)) {
+        Some(millis) => Duration::from_millis(*millis),
+        None if choice & 1 == 0 => Duration::from_secs(86_400 << (choice >> 4)),
+        None => Duration::MAX,
+    }
+}
+
+/// The table of 256 steps: half forward, a quarter backwards, a quarter to the extremes.
+fn stepped(clock: Instant, step: u8) -> Instant {
+    let length = duration_of(step);
+    let back = |times: u64| {
+        let nanos = u64::try_from(length.as_nanos()).unwrap_or(u64::MAX);
+        Instant::from_nanos(clock.as_nanos().saturating_sub(nanos.saturating_mul(times)))
+    };
+    match step >> 4 {
+        times @ 0..=7 if step & 15 < 14 => clock + length.saturating_mul(u32::from(times) + 1),
+        0..=7 => clock + Duration::from_nanos(u64::from(step)),
+        times @ 8..=11 => back(u64::from(times) - 7),
+        12 => Instant::from_nanos(u64::from(step & 15)),
+        13 => clock + Duration::from_secs(86_400 << (step & 15)),
+        14 => Instant::from_nanos(u64::MAX - (1 << (4 * (step & 15)))),
+        _ => Instant::from_nanos(u64::MAX - u64::from(15 - (step & 15))),
+    }
+}
+
+/// A valid line. `own` is the node that will read it.
+fn line_of(input: &mut Input<'_>, own: NodeId) -> String {
+    let (kind, a, b) = (input.byte(), input.byte(), input.byte());
+    match kind % 16 {
+        0..=4 => hello(kind, a, b),
+        5 => "{\"msgtype\":\"ping\"}\n".into(),
+        6 => format!("{{\"msgtype\":\"ping\",\"nonce\":{a}}}\n"),
+        7 => format!("{{\"msgtype\":\"pong\",\"nonce\":{a}}}\n"),
+        8 => bye(a, b),
+        9 => format!("{{\"msgtype\":\"getaddr\",\"max\":{a}}}\n"),
+        10 => {
+            let (first, second, name) = (addr_of(a), addr_of(b), name_of(a ^ b));
+            let peers = format!("[[\"{first}\",\"{name}\"],[\"{second}\",\"\"]]");
+            format!("{{\"msgtype\":\"addr\",\"peers\":{peers},\"ages\":[{a},{b}]}}\n")
+        }
+        11 | 12 => {
+            let (name, epoch, seq) = (name_of(a % 6), a >> 7, u64::from(b) * 7 % 251);
+            format!(
+                "{{\"msgtype\":\"broadcast\",\"originator\":\"{name}\",\"epoch\":{epoch},\
+                 \"seq\":{seq},\"time\":0,\"kind\":\"{KIND}\",\
+                 \"msg\":[\"{name}\",{epoch},{seq}]}}\n"
+            )
+        }
+        13 | 14 => {
+            let (from, to) =
+                (name_of(a % 6), if b & 7 == 7 { name_of(a) } else { own.to_string() });
+            format!(
+                "{{\"msgtype\":\"message\",\"id\":\"{b}\",\"from\":\"{from}\",\"to\":\"{to}\",\
+                 \"time\":0,\"ttl\":1,\"kind\":\"{KIND}\",\"msg\":[\"{from}\",{b}]}}\n"
+            )
+        }
+        _ if b & 1 == 0 => format!("{{\"msgtype\":\"error\",\"re\":\"{a}\",\"code\":\"{b}\"}}\n"),
+        _ => "{\"msgtype\":\"odd\",\"a\":[1]}\n".into(),
+    }
+}
+
+fn hello(kind: u8, a: u8, b: u8) -> String {
+    let name = name_of(a);
+    let version = if a % 8 > 5 { kind % 16 / 4 } else { 1 };
+    let extra = match b >> 4 {
+        0..=7 => format!(",\"listen\":{}", 4000 + u16::from(b >> 4)),
+        8 | 9 => format!(",\"listen\":\"{}\"", addr_of(b)),
+        10 => ",\"network\":\"other\"".into(),
+        11 => ",\"min_version\":1".into(),
+        12 => format!(",\"nonce\":{b}"),
+        13 => ",\"max\":16777216".into(),
+        14 => ",\"listen\":\"nowhere\"".into(),
+        _ => String::new(),
+    };
+    match version {
+        0 => format!("{{\"msgtype\":\"hello\",\"nodeid\":\"{name}\"}}\n"),
+        _ => format!(
+            "{{\"msgtype\":\"hello\",\"nodeid\":\"{name}\",\"version\":{version}{extra}}}\n"
+        ),
+    }
+}
+
+fn bye(a: u8, b: u8) -> String {
+    const WORDS: [&str; 8] =
+        ["shutdown", "disconnect", "duplicate", "full", "network", "version", "odd", "duplicate"];
+    let word = WORDS[usize::from(a % 8)];
+    let retry = match b >> 6 {
+        0 => String::new(),
+        1 => format!(",\"retry\":{b}"),
+        2 => ",\"retry\":9007199254740991".into(),
+        _ => format!(",\"retry\":1,\"peers\":[[\"{}\",\"{}\"]]", addr_of(b), name_of(b)),
+    };
+    format!("{{\"msgtype\":\"bye\",\"reason\":\"{word}\"{retry}}}\n")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use peerline_proto::testing::decode;
+
+    #[test]
+    fn every_line_is_valid() {
+        for (kind, a) in (0..16).flat_map(|kind| (0..=255).map(move |a| (kind, a))) {
+            let line =
+                line_of(&mut Input::new(&[kind, a, a ^ 0x5a]), NodeId::from_random_bytes([0; 16]));
+            assert!(matches!(decode(line.as_bytes()), Ok(Some(_))), "{line}");
+        }
+    }
+}
