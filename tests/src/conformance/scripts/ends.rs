@@ -112,10 +112,11 @@ pub(super) fn parted_without_flush(play: &mut Play<'_>) {
 
 pub(super) fn shutdown_with_slow_peer(play: &mut Play<'_>) {
     let mut limits = Limits::default();
-    // Long beyond the deadline, which alone is to end this.
+    // Long beyond the deadline, which alone is to end this: whatever wakes the node ends it too.
     let long = 3 * PATIENCE;
     (limits.flush_timeout, limits.write_stall, limits.linger) = (long, long, long);
     (limits.ping_after, limits.dead_after) = (2 * PATIENCE, long);
+    (limits.dial_timeout, limits.handshake_timeout) = (long, long);
     let (a, b) = play.pair(&limits);
     let stranger = play.stranger(a);
     play.stage().turn_deaf(stranger);
