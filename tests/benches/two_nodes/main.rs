@@ -141,6 +141,20 @@ fn cpu() -> f64 {
     ticks.sum::<f64>() / 100.0 // USER_HZ
 }
 
+/// The processor as the kernel names it.
+fn machine() -> String {
+    let info = fs::read_to_string("/proc/cpuinfo").unwrap_or_default();
+    let models = info.lines().filter_map(|line| line.strip_prefix("model name")?.split_once(": "));
+    let models: Vec<&str> = models.map(|(_, model)| model).collect();
+    format!("{} × {}", models.len(), models.first().unwrap_or(&"unknown"))
+}
+
+/// Processes that wanted a core in the last minute, on average.
+fn load() -> String {
+    let text = fs::read_to_string("/proc/loadavg").unwrap_or_default();
+    text.split(' ').next().unwrap_or_default().to_owned()
+}
+
 // ---- the parent
 
 struct Plan {
@@ -188,6 +202,7 @@ impl Plan {
             if self.pinned { "sender on core 0, receiver on core 1" } else { "no placement" };
         let body = if self.encode { "made of a string each time" } else { "JSON already" };
         println!("{} runs of {} s each; {place}; bodies {body}", self.runs, self.seconds);
+        println!("{}; load before: {}", machine(), load());
         let mut lost = 0;
         for size in &self.sizes {
             let mut results: Vec<Vec<Run>> = vec![Vec::new(); self.contestants.len()];
@@ -197,6 +212,7 @@ impl Plan {
             }
             lost += self.show(*size, &results);
         }
+        println!("\nload after: {}", load());
         if lost == 0 { ExitCode::SUCCESS } else { ExitCode::FAILURE }
     }
 
