@@ -269,7 +269,8 @@ explore_interleavings() {
 # Each planted bug must break the rule that it is made for.
 find_planted_bugs() {
     RUSTFLAGS='--cfg peerline_planted' cargo run --locked --profile sim \
-        --target-dir "${CARGO_TARGET_DIR:-target}/planted" -p peerline-testkit --example planted | show_tables
+        --target-dir "${CARGO_TARGET_DIR:-target}/planted" -p peerline-testkit \
+        --example planted | sed 's/^/=> /'
 }
 
 # --- the tests of the tests
