@@ -282,7 +282,7 @@ fuzz_all() {
 
 # Lines that begin with `=> ` are shown even when their step went well.
 show_tables() {
-    sed 's/^|/=> |/'
+    sed '/|/s/^/=> /'
 }
 
 # The lines of the core, its own tests left out, that the ordinary tests reach: at least as many as
