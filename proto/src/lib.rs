@@ -44,6 +44,8 @@ mod message;
 mod node;
 mod overlay;
 mod peers;
+#[cfg(peerline_planted)]
+mod planted;
 mod queue;
 mod quote;
 mod rng;
@@ -67,6 +69,8 @@ pub use id::{ConnId, Identity, NodeId, ParseIdError, PeerId, Side};
 pub use limits::{Limits, MAX_BROADCAST_LINE, MAX_DEPTH, MAX_FIRST_LINE, MAX_GUEST_NAME, MAX_LINE};
 pub use message::{Delivery, Message, Payload};
 pub use node::{Node, PeerInfo, Receipt};
+#[cfg(peerline_planted)]
+pub use planted::Bug;
 pub use queue::Outgoing;
 pub use stats::Stats;
 pub use time::{Instant, Start, UnixTime};

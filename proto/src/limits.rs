@@ -144,6 +144,10 @@ pub struct Limits {
     pub recent_ids: usize,
     /// Least time between two changes of our own epoch. Default 60 s.
     pub new_epoch_every: Duration,
+    /// The bug that is planted, if any.
+    #[cfg(peerline_planted)]
+    #[doc(hidden)]
+    pub planted: Option<crate::Bug>,
 }
 
 /// Bytes of a connection itself: its state, its slot, its deadline, its places in the tables.
@@ -248,6 +252,8 @@ impl Default for Limits {
             missing_for: Duration::ZERO,
             recent_ids: 8192,
             new_epoch_every: Duration::from_secs(60),
+            #[cfg(peerline_planted)]
+            planted: None,
         }
     }
 }

@@ -123,6 +123,8 @@ pub(crate) struct Links {
     dial_timeout: Duration,
     handshake_timeout: Duration,
     waits: Waits,
+    #[cfg(peerline_planted)]
+    planted: Option<crate::Bug>,
 }
 
 #[derive(Clone, Debug)]
@@ -153,6 +155,8 @@ impl Links {
             dial_timeout: limits.dial_timeout,
             handshake_timeout: limits.handshake_timeout,
             waits: Waits::new(limits),
+            #[cfg(peerline_planted)]
+            planted: limits.planted,
         }
     }
 
@@ -252,6 +256,10 @@ impl Links {
         self.paused.remove(&conn);
         if let Phase::Closing(closing) = &link.phase {
             self.closing.remove(&(closing.since, conn));
+        }
+        #[cfg(peerline_planted)]
+        if self.planted == Some(crate::Bug::NoDrop) {
+            return link.queue.frames();
         }
         self.actions.push_back(Action::Drop { conn });
         link.queue.frames()
@@ -354,6 +362,11 @@ impl Links {
             return Err(Full { queued: self.queued, limit: self.queued_total });
         }
         let limit = if control { self.control_limit() } else { self.send_queue };
+        #[cfg(peerline_planted)]
+        let limit = match self.planted {
+            Some(crate::Bug::UnboundedQueue) => usize::MAX,
+            _ => limit,
+        };
         stats.skipped += u64::from(self.push(conn, frame, class, limit)?);
         stats.lines_out += 1;
         self.timers_at_most(conn, now + self.write_stall);

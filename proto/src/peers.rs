@@ -79,6 +79,8 @@ pub(crate) enum Verdict {
 pub(crate) struct Waits {
     pub(crate) fresh: core::time::Duration,
     pub(crate) theirs: core::time::Duration,
+    #[cfg(peerline_planted)]
+    pub(crate) mutual_kill: bool,
 }
 
 impl Peers {
@@ -114,6 +116,8 @@ impl Peers {
         now: Instant,
         waits: Waits,
     ) -> Arrival {
+        #[cfg(peerline_planted)]
+        let decides_at_once = waits.mutual_kill;
         let Some(entry) = self.table.get_mut(peer) else {
             self.table.insert(peer.clone(), Entry { conns: Vec::from([conn]) });
             return Arrival::First;
@@ -126,6 +130,8 @@ impl Peers {
             PeerId::Guest(_) => Arrival::Another,
             PeerId::Node(theirs) => {
                 let until = if self.own < *theirs { now } else { now + waits.theirs };
+                #[cfg(peerline_planted)]
+                let until = if decides_at_once { now } else { until };
                 self.pending.entry(peer.clone()).or_insert(Decision::Theirs { until });
                 Arrival::Rival
             }

@@ -17,5 +17,6 @@ mod node_pair;
 mod node_rivals;
 mod node_strangers;
 mod node_words;
+mod sim;
 mod tidy;
 mod wire_oracle;

@@ -14,6 +14,6 @@ pub mod entropy;
 pub mod explore;
 pub mod net;
 pub mod oracle;
-mod pipe;
+pub mod swarm;
 
-pub use pipe::{Cut, Side};
+pub use net::{Cut, Side};

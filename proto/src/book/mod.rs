@@ -52,6 +52,8 @@ pub(crate) struct Book {
     backoff_max: Duration,
     backoff_urgent: Duration,
     own_address: Duration,
+    #[cfg(peerline_planted)]
+    planted: Option<crate::Bug>,
 }
 
 impl Book {
@@ -64,6 +66,8 @@ impl Book {
             backoff_max: limits.backoff_max,
             backoff_urgent: limits.backoff_urgent,
             own_address: limits.own_address,
+            #[cfg(peerline_planted)]
+            planted: limits.planted,
         }
     }
 
@@ -149,6 +153,10 @@ impl Book {
         let (base, max) = (self.backoff_base, self.backoff_max);
         let Some(entry) = self.entries.get_mut(&canonical(addr)) else { return };
         entry.not_before = now + backoff::delay(entry.failures, base, max, rng);
+        #[cfg(peerline_planted)]
+        if self.planted == Some(crate::Bug::NoBackoff) {
+            entry.not_before = now;
+        }
         entry.failures = entry.failures.saturating_add(1);
         entry.last_try = Some(now);
         entry.held = false;
@@ -175,6 +183,10 @@ impl Book {
 
     /// The address reached ourselves.
     pub(crate) fn mark_own(&mut self, addr: SocketAddr, now: Instant) {
+        #[cfg(peerline_planted)]
+        if self.planted == Some(crate::Bug::SelfAddress) {
+            return;
+        }
         let addr = canonical(addr);
         self.entries.remove(&addr);
         self.own.insert(addr, now + self.own_address);

@@ -230,6 +230,10 @@ impl Node {
             let parting = if ready { Parting::Bye(ByeReason::Shutdown) } else { Parting::Drop };
             self.end(conn, CloseReason::Local, parting);
         }
+        #[cfg(peerline_planted)]
+        if self.is_planted(crate::Bug::TimerAfterStop) {
+            self.plan_at = Some(self.now + Duration::from_secs(3600));
+        }
     }
 
     /// Counts a message for which the application has no handler; for runtimes.
@@ -265,6 +269,10 @@ impl Node {
 
     /// Queues a frame on the connection of every native peer but `except`.
     pub(super) fn flood(&mut self, frame: &Frame, class: Class, except: Option<ConnId>) -> Receipt {
+        #[cfg(peerline_planted)]
+        if self.is_planted(crate::Bug::NoForward) && class == Class::Forwarded {
+            return Receipt::default();
+        }
         let mut receivers = core::mem::take(&mut self.receivers);
         let nodes = self.peers.iter().filter(|(peer, _)| peer.node().is_some());
         receivers.extend(nodes.filter_map(|(_, conn)| conn).filter(|conn| Some(*conn) != except));

@@ -185,6 +185,10 @@ impl Node {
     pub fn sent(&mut self, conn: ConnId, count: usize, now: Instant) {
         self.advance(now);
         let sent = self.links.sent(conn, count, &mut self.stats, self.now);
+        #[cfg(peerline_planted)]
+        if self.is_planted(crate::Bug::NotCounted) {
+            self.stats.bytes_out = self.stats.bytes_out.saturating_sub(1);
+        }
         if sent.writable {
             self.on_writable(conn);
         }
@@ -260,6 +264,10 @@ impl Node {
 
     /// Time never runs backwards here.
     fn advance(&mut self, now: Instant) {
+        #[cfg(peerline_planted)]
+        if self.is_planted(crate::Bug::BackwardTime) {
+            let _passed = now.as_nanos() - self.now.as_nanos();
+        }
         self.now = self.now.max(now);
     }
 
@@ -301,6 +309,12 @@ impl Node {
         }
     }
 
+    /// Whether this bug is planted.
+    #[cfg(peerline_planted)]
+    fn is_planted(&self, bug: crate::Bug) -> bool {
+        self.config.limits().planted == Some(bug)
+    }
+
     fn emit(&mut self, event: Event) {
         self.events.push(event, self.config.private_exempt());
     }
@@ -321,6 +335,11 @@ impl Node {
 
     fn waits(&self) -> peers::Waits {
         let limits = self.config.limits();
-        peers::Waits { fresh: limits.duplicate_fresh, theirs: limits.duplicate_wait }
+        peers::Waits {
+            fresh: limits.duplicate_fresh,
+            theirs: limits.duplicate_wait,
+            #[cfg(peerline_planted)]
+            mutual_kill: self.is_planted(crate::Bug::MutualKill),
+        }
     }
 }

@@ -282,6 +282,10 @@ impl Node {
         let Some(ready) = self.ready_mut(conn) else { return };
         if ready.alive.answered(nonce, now) {
             let peer = ready.peer.clone();
+            #[cfg(peerline_planted)]
+            if self.is_planted(crate::Bug::PingPong) {
+                self.ping(conn);
+            }
             self.decide(&peer);
         }
     }
@@ -412,6 +416,13 @@ impl Node {
             return;
         };
         match self.broadcasts.hear(originator, epoch, said.seq, self.now, &mut self.rng) {
+            #[cfg(peerline_planted)]
+            broadcast::Verdict::Duplicate
+                if self.is_planted(crate::Bug::DupDelivery)
+                    || (self.is_planted(crate::Bug::Echo) && originator == self.id) =>
+            {
+                self.on_new_broadcast(conn, originator, said, line);
+            }
             broadcast::Verdict::New => self.on_new_broadcast(conn, originator, said, line),
             broadcast::Verdict::Duplicate => self.stats.duplicates += 1,
             broadcast::Verdict::NotTaken => self.stats.not_taken += 1,
@@ -429,6 +440,11 @@ impl Node {
         let frame = line.frame();
         let reached = self.flood(&frame, Class::Forwarded, Some(conn));
         self.stats.forwarded += reached.queued as u64;
+        #[cfg(peerline_planted)]
+        if self.is_planted(crate::Bug::ForwardTwice) {
+            let again = self.flood(&frame, Class::Forwarded, Some(conn));
+            self.stats.forwarded += again.queued as u64;
+        }
         self.deliver(Message {
             frame,
             from: originator,
@@ -480,8 +496,18 @@ impl Node {
 
     fn deliver(&mut self, message: Message) {
         let conn = message.conn;
+        #[cfg(peerline_planted)]
+        let message = if self.is_planted(crate::Bug::CutBody) {
+            Message { body: message.body.start..message.body.end - 1, ..message }
+        } else {
+            message
+        };
         self.stats.delivered += 1;
         self.emit(Event::Message(message));
+        #[cfg(peerline_planted)]
+        if self.is_planted(crate::Bug::BrakeOff) {
+            return;
+        }
         if self.events.is_over() {
             self.links.pause(conn, self.now);
         }
@@ -498,6 +524,10 @@ impl Node {
 
     pub(super) fn on_writable(&mut self, conn: ConnId) {
         let Some(peer) = self.ready_mut(conn).map(|ready| ready.peer.clone()) else { return };
+        #[cfg(peerline_planted)]
+        if self.is_planted(crate::Bug::NoWritable) {
+            return;
+        }
         self.emit(Event::Writable { peer });
     }
 

@@ -57,6 +57,10 @@ impl Node {
         }
         let loser = peer.clone().filter(|_| reason == CloseReason::Duplicate);
         let gone = peer.filter(|peer| self.peers.depart(peer, conn) == Departure::Last);
+        #[cfg(peerline_planted)]
+        if let (Some(peer), true) = (&gone, self.is_planted(crate::Bug::EventTwice)) {
+            self.emit(Event::PeerDown { peer: peer.clone(), conn, reason: reason.clone() });
+        }
         self.emit(match gone {
             Some(peer) => Event::PeerDown { peer, conn, reason },
             None => Event::ConnectionFailed { conn, addr, side, reason, repeats: 0 },
@@ -105,6 +109,11 @@ impl Node {
         let Some(link) = self.links.get(conn) else { return };
         if !matches!(link.phase, Phase::Closing(_)) {
             self.stats.connections_closed += 1;
+        }
+        #[cfg(peerline_planted)]
+        if self.is_planted(crate::Bug::LostUnreported) {
+            self.links.drop_now(conn);
+            return;
         }
         self.stats.lost_at_close += self.links.drop_now(conn);
     }

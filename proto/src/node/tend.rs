@@ -39,8 +39,12 @@ impl Node {
 
     fn on_deadline(&mut self, conn: ConnId) {
         let (now, stall, waits) = (self.now, self.links.write_stall(), self.links.waits());
+        #[cfg(peerline_planted)]
+        let planted = self.config.limits().planted;
         let Some(link) = self.links.get_mut(conn) else { return };
         let stalled = link.is_stalled(stall, now);
+        #[cfg(peerline_planted)]
+        let stalled = stalled && planted != Some(crate::Bug::NoWriteStall);
         match &mut link.phase {
             Phase::Closing(closing) if closing.until <= now || stalled => self.let_go(conn),
             Phase::Closing(_) => {}
@@ -48,6 +52,8 @@ impl Node {
             Phase::Dialing { until, .. } if *until <= now => {
                 self.end(conn, CloseReason::DialTimeout, Parting::Drop);
             }
+            #[cfg(peerline_planted)]
+            Phase::Greeting(_) if planted == Some(crate::Bug::NoHandshakeTimeout) => {}
             Phase::Greeting(greeting) if greeting.until <= now => {
                 self.end(conn, CloseReason::HandshakeTimeout, Parting::Drop);
             }
@@ -61,6 +67,8 @@ impl Node {
             Phase::Ready(ready) => match ready.alive.poll(&waits, now) {
                 Due::Nothing | Due::Suspect => {}
                 Due::Ping => self.ping(conn),
+                #[cfg(peerline_planted)]
+                Due::Dead if planted == Some(crate::Bug::NoKeepAlive) => {}
                 Due::Dead => self.end(conn, CloseReason::KeepAliveTimeout, Parting::Drop),
             },
         }
@@ -70,6 +78,12 @@ impl Node {
     fn plan(&mut self) {
         self.plan_at = None;
         if self.stopping.is_some() {
+            return;
+        }
+        #[cfg(peerline_planted)]
+        if self.is_planted(crate::Bug::NoRedial)
+            && self.now > self.start.now + Duration::from_secs(30)
+        {
             return;
         }
         if self.events.is_over() {
@@ -90,6 +104,10 @@ impl Node {
             self.open_dial(addr);
         }
         self.plan_at = plan.next.map(|at| at.max(self.now + PLAN_EVERY));
+        #[cfg(peerline_planted)]
+        if self.is_planted(crate::Bug::BusyLoop) {
+            self.plan_at = Some(self.now);
+        }
     }
 
     fn targets(&self) -> Targets {
@@ -124,6 +142,10 @@ impl Node {
     /// Makes room for one more connection without a first line: of the most crowded group, the one
     /// that has sent least, and of those the oldest, goes.
     pub(super) fn make_room_for_half_open(&mut self) {
+        #[cfg(peerline_planted)]
+        if self.is_planted(crate::Bug::HalfOpenUnbounded) {
+            return;
+        }
         let limit = self.config.limits().half_open;
         if self.links.half_open().len() < limit {
             return;

@@ -1,5 +1,7 @@
 //! One TCP connection, as far as two programs can tell: two directions of packets on their way,
 //! what has arrived and is unread, and who is at the ends.
+//!
+//! A way that is held delivers nothing; what is on it stays in order and arrives later.
 
 use std::collections::VecDeque;
 use std::net::SocketAddr;
@@ -11,7 +13,7 @@ use crate::entropy::Entropy;
 use crate::net::HostId;
 
 /// An end of a pipe.
-#[derive(Copy, Clone, Debug, Eq, PartialEq)]
+#[derive(Copy, Clone, Debug, Eq, PartialEq, Ord, PartialOrd)]
 pub enum Side {
     /// Who dialled.
     Dialer,
@@ -62,12 +64,24 @@ pub(crate) enum Packet {
     Reset,
 }
 
+/// What a new pipe is like.
+#[derive(Copy, Clone, Debug)]
+pub(crate) struct Line {
+    pub(crate) latency: Duration,
+    /// Bytes that may be between the ends, unread, in each direction.
+    pub(crate) window: usize,
+    /// Bytes per second.
+    pub(crate) bandwidth: u64,
+}
+
 /// The pipe.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(crate) struct Pipe {
-    latency: Duration,
+    pub(crate) line: Line,
     /// By the side that writes.
     ways: [Way; 2],
+    /// The hosts that dialled and accepted, for as long as the pipe is there.
+    pub(crate) hosts: [Option<HostId>; 2],
     ends: [Option<(HostId, ConnId)>; 2],
     /// Nothing arrives any more.
     pub(crate) frozen: bool,
@@ -104,17 +118,27 @@ struct Way {
     fin: bool,
     /// Bytes on the way and unread.
     unread: usize,
+    /// When the last byte has left.
+    busy_until: Instant,
     /// The unfinished line, for a trace.
     line: Vec<u8>,
 }
 
 impl Pipe {
-    pub(crate) fn new(latency: Duration) -> Self {
-        Self { latency, ..Self::default() }
+    pub(crate) fn new(line: Line) -> Self {
+        Self {
+            line,
+            ways: Default::default(),
+            hosts: [None; 2],
+            ends: [None; 2],
+            frozen: false,
+            raw: None,
+        }
     }
 
     pub(crate) fn attach(&mut self, side: Side, host: HostId, conn: ConnId) {
         self.ends[side as usize] = Some((host, conn));
+        self.hosts[side as usize] = Some(host);
     }
 
     /// The end is closed. True if bytes for it were unread.
@@ -140,6 +164,12 @@ impl Pipe {
         self.raw.as_ref().is_some_and(|raw| !way(raw).arrived.is_empty())
     }
 
+    /// Something has arrived for the test that it has not read.
+    pub(crate) fn has_raw_unread(&self) -> bool {
+        let way = |raw: &Raw| &self.ways[raw.side.other() as usize];
+        self.raw.as_ref().is_some_and(|raw| !way(raw).arrived.is_empty())
+    }
+
     pub(crate) fn end(&self, side: Side) -> Option<(HostId, ConnId)> {
         self.ends[side as usize]
     }
@@ -149,30 +179,53 @@ impl Pipe {
         self.ends == [None; 2] && self.ways.iter().all(|way| way.on_the_way.is_empty())
     }
 
-    /// Puts a packet on its way, behind those before it.
-    pub(crate) fn transmit(&mut self, from: Side, packet: Packet, now: Instant, jitter: Duration) {
+    /// Puts a packet on its way, behind those before it; returns when it arrives.
+    pub(crate) fn transmit(
+        &mut self,
+        from: Side,
+        packet: Packet,
+        now: Instant,
+        jitter: Duration,
+    ) -> Instant {
         let way = &mut self.ways[from as usize];
+        let mut left = now;
         if let Packet::Bytes(bytes) = &packet {
             way.unread += bytes.len();
+            let takes = bytes.len() as u64 * 1_000_000_000 / self.line.bandwidth.max(1);
+            way.busy_until = way.busy_until.max(now) + Duration::from_nanos(takes);
+            left = way.busy_until;
         }
         let before = way.on_the_way.back().map_or(now, |(at, _)| *at);
-        way.on_the_way.push_back((before.max(now + self.latency + jitter), packet));
+        let at = before.max(left + self.line.latency + jitter);
+        way.on_the_way.push_back((at, packet));
+        at
     }
 
-    pub(crate) fn next_arrival(&self) -> Option<Instant> {
-        let first = |way: &Way| way.on_the_way.front().map(|(at, _)| *at);
-        self.ways.iter().filter(|_| !self.frozen).filter_map(first).min()
+    /// When the next packet written by a side arrives.
+    pub(crate) fn next_arrival(&self, from: Side) -> Option<Instant> {
+        self.ways[from as usize].on_the_way.front().map(|(at, _)| *at)
     }
 
-    /// The next packet that has arrived, and at which end.
-    pub(crate) fn take(&mut self, now: Instant) -> Option<(Side, Packet)> {
-        for from in [Side::Dialer, Side::Acceptor].into_iter().filter(|_| !self.frozen) {
-            let way = &mut self.ways[from as usize];
-            if way.on_the_way.front().is_some_and(|(at, _)| *at <= now) {
-                return way.on_the_way.pop_front().map(|(_, packet)| (from.other(), packet));
-            }
+    /// The next packet written by a side that has arrived.
+    pub(crate) fn take(&mut self, from: Side, now: Instant) -> Option<Packet> {
+        let way = &mut self.ways[from as usize];
+        way.on_the_way.front().filter(|(at, _)| *at <= now)?;
+        way.on_the_way.pop_front().map(|(_, packet)| packet)
+    }
+
+    /// Everything on its way is lost.
+    pub(crate) fn lose(&mut self) {
+        for way in &mut self.ways {
+            let lost = way.on_the_way.drain(..).map(|(_, packet)| match packet {
+                Packet::Bytes(bytes) => bytes.len(),
+                Packet::Syn { .. }
+                | Packet::Accepted
+                | Packet::Refused
+                | Packet::Fin
+                | Packet::Reset => 0,
+            });
+            way.unread -= lost.sum::<usize>();
         }
-        None
     }
 
     /// Bytes or the end of the stream are there to be read at `to`.
@@ -199,9 +252,9 @@ impl Pipe {
         (way.arrived.is_empty() && std::mem::take(&mut way.fin)).then_some(())
     }
 
-    /// Bytes written by a side that the other has not read.
-    pub(crate) fn unread(&self, from: Side) -> usize {
-        self.ways[from as usize].unread
+    /// Bytes that a side may still write.
+    pub(crate) fn room(&self, from: Side) -> usize {
+        self.line.window.saturating_sub(self.ways[from as usize].unread)
     }
 
     /// The lines that these bytes complete.

@@ -1,0 +1,87 @@
+//! Bugs planted to prove that the simulator would find them. Compiled with
+//! `--cfg peerline_planted` alone, never into anything that is shipped; which one is there is said
+//! by [`Limits::planted`](crate::Limits), so that one build holds them all.
+
+/// A bug.
+#[derive(Copy, Clone, Debug, Eq, PartialEq, Ord, PartialOrd, Hash)]
+#[non_exhaustive]
+pub enum Bug {
+    /// A broadcast heard before is delivered again.
+    DupDelivery,
+    /// Our own broadcast is delivered to us when it comes back.
+    Echo,
+    /// The last byte of a message's body is cut off.
+    CutBody,
+    /// The application is told twice that a peer went.
+    EventTwice,
+    /// Both ends of two connections decide at once which stays.
+    MutualKill,
+    /// An address that reached us is not remembered as our own.
+    SelfAddress,
+    /// A failed address is dialled again at once.
+    NoBackoff,
+    /// Who says no hello may stay.
+    NoHandshakeTimeout,
+    /// Any number of connections may be without hello.
+    HalfOpenUnbounded,
+    /// A queue takes whatever comes.
+    UnboundedQueue,
+    /// Who sends is read though the application is behind.
+    BrakeOff,
+    /// Nobody is told that there is room again.
+    NoWritable,
+    /// Each broadcast is forwarded twice.
+    ForwardTwice,
+    /// The thought about dialling is due again as soon as it is thought.
+    BusyLoop,
+    /// Time that runs backwards is not expected.
+    BackwardTime,
+    /// Bytes sent are not counted.
+    NotCounted,
+    /// Lines lost at the end of a connection are not counted.
+    LostUnreported,
+    /// A socket is not let go of.
+    NoDrop,
+    /// A timer outlives the shutdown.
+    TimerAfterStop,
+    /// Nothing is dialled any more after the first half minute.
+    NoRedial,
+    /// Broadcasts are not forwarded.
+    NoForward,
+    /// A dead peer stays.
+    NoKeepAlive,
+    /// A peer that does not read stays.
+    NoWriteStall,
+    /// An answer to a ping is answered by a ping.
+    PingPong,
+}
+
+impl Bug {
+    /// All of them.
+    pub const ALL: [Self; 24] = [
+        Self::DupDelivery,
+        Self::Echo,
+        Self::CutBody,
+        Self::EventTwice,
+        Self::MutualKill,
+        Self::SelfAddress,
+        Self::NoBackoff,
+        Self::NoHandshakeTimeout,
+        Self::HalfOpenUnbounded,
+        Self::UnboundedQueue,
+        Self::BrakeOff,
+        Self::NoWritable,
+        Self::ForwardTwice,
+        Self::BusyLoop,
+        Self::BackwardTime,
+        Self::NotCounted,
+        Self::LostUnreported,
+        Self::NoDrop,
+        Self::TimerAfterStop,
+        Self::NoRedial,
+        Self::NoForward,
+        Self::NoKeepAlive,
+        Self::NoWriteStall,
+        Self::PingPong,
+    ];
+}

@@ -1,0 +1,124 @@
+//! The rules that hold in every run, by name. One that is broken ends the run with its name, so
+//! that a planted bug can be told from any other failure.
+
+use std::fmt;
+
+/// A rule: what must never happen (S), and what must in time (L).
+#[derive(Copy, Clone, Debug, Eq, PartialEq, Ord, PartialOrd)]
+pub enum Rule {
+    /// No message reaches an application twice in one life of its node.
+    AtMostOnce,
+    /// Nobody gets what it published itself.
+    NoEcho,
+    /// What arrives was published by the one it names, to the byte, and to us if to one.
+    Integrity,
+    /// The events of a node follow their grammar.
+    Grammar,
+    /// Between two nodes one connection stays, at both ends.
+    OneConnection,
+    /// We are no peer of ours, and an address that reached us is left alone for an hour.
+    NoSelf,
+    /// Dials keep their distance.
+    NoDialStorm,
+    /// Counts of connections stay within their limits, and handshakes within their time.
+    Limits,
+    /// What is held stays within the sum of the limits.
+    Memory,
+    /// A full queue is said, and so is that there is room again.
+    BackPressure,
+    /// A stranger who said no hello is told nothing; a broadcast goes to each neighbour once.
+    NoAmplification,
+    /// After a timer nothing is due; nothing spins.
+    NoLivelock,
+    /// The same seed makes the same run.
+    Determinism,
+    /// Nothing panics.
+    NoPanic,
+    /// What the counters say is what happened.
+    Accounting,
+    /// A shutdown ends in its time, and is silent for ever after.
+    Shutdown,
+    /// The healed core becomes one component.
+    Connected,
+    /// What is published in a connected component reaches all of it.
+    Delivered,
+    /// Dead peers are noticed.
+    DeadNoticed,
+    /// An idle network is quiet.
+    Quiet,
+}
+
+impl Rule {
+    /// All of them.
+    pub const ALL: [Self; 20] = [
+        Self::AtMostOnce,
+        Self::NoEcho,
+        Self::Integrity,
+        Self::Grammar,
+        Self::OneConnection,
+        Self::NoSelf,
+        Self::NoDialStorm,
+        Self::Limits,
+        Self::Memory,
+        Self::BackPressure,
+        Self::NoAmplification,
+        Self::NoLivelock,
+        Self::Determinism,
+        Self::NoPanic,
+        Self::Accounting,
+        Self::Shutdown,
+        Self::Connected,
+        Self::Delivered,
+        Self::DeadNoticed,
+        Self::Quiet,
+    ];
+
+    /// Its name, as failures begin with it.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::AtMostOnce => "S1 at-most-once",
+            Self::NoEcho => "S2 no echo",
+            Self::Integrity => "S3 integrity",
+            Self::Grammar => "S4 event grammar",
+            Self::OneConnection => "S5 one connection per peer",
+            Self::NoSelf => "S6 self-connection",
+            Self::NoDialStorm => "S7 no dial storm",
+            Self::Limits => "S8 limits",
+            Self::Memory => "S9 bounded memory",
+            Self::BackPressure => "S10 back-pressure",
+            Self::NoAmplification => "S11 no amplification",
+            Self::NoLivelock => "S13 no livelock",
+            Self::Determinism => "S14 determinism",
+            Self::NoPanic => "S16 no panic",
+            Self::Accounting => "S19 accounting",
+            Self::Shutdown => "S20 shutdown",
+            Self::Connected => "L1 one component",
+            Self::Delivered => "L2 delivered to all",
+            Self::DeadNoticed => "L4 dead peers noticed",
+            Self::Quiet => "L4 idle is quiet",
+        }
+    }
+
+    /// The rule that a failure names; a failure that names none is a panic.
+    pub fn of(failure: &str) -> Self {
+        let named = Self::ALL.into_iter().find(|rule| failure.starts_with(rule.name()));
+        named.unwrap_or(Self::NoPanic)
+    }
+
+    /// Ends the run if the rule is broken.
+    ///
+    /// # Panics
+    /// If `holds` is false, with the rule's name and `what`.
+    #[track_caller]
+    pub fn check(self, holds: bool, what: impl FnOnce() -> String) {
+        if !holds {
+            panic!("{self}: {}", what());
+        }
+    }
+}
+
+impl fmt::Display for Rule {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.name())
+    }
+}

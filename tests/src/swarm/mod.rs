@@ -1,0 +1,233 @@
+//! Runs drawn by a seed: a network warms up, a storm of faults passes over it, it calms down, and
+//! everybody leaves. Every rule that holds for any node is checked all the time, and in the calm
+//! that the network is whole again.
+//!
+//! A failure names the rule that was broken, and the seed alone repeats it.
+
+mod gang;
+mod plan;
+mod report;
+mod storm;
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::time::Duration;
+
+use peerline_proto::{Config, NodeId, PeerId};
+
+use crate::entropy::Entropy;
+use crate::net::{HostId, Net, Rule};
+use crate::swarm::gang::Gang;
+use crate::swarm::plan::Plan;
+use crate::swarm::storm::Storm;
+
+pub use plan::Fault;
+pub use report::{Report, Run};
+
+const SECOND: Duration = Duration::from_secs(1);
+const WARM_UP: Duration = Duration::from_secs(20);
+const STORM: Duration = Duration::from_secs(150);
+/// From the last fault to one component: the urgent back-off and a dial that is not answered, twice.
+const WHOLE_WITHIN: Duration = Duration::from_secs(90);
+const CALM: Duration = Duration::from_secs(40);
+const PARTING: Duration = Duration::from_secs(8);
+
+/// What to run.
+#[derive(Clone, Debug)]
+#[non_exhaustive]
+pub struct Options {
+    /// The first seed.
+    pub first: u64,
+    /// How many seeds.
+    pub count: u64,
+    /// Stop at the first failure.
+    pub stop_at_failure: bool,
+    /// Keep what happens as text.
+    pub trace: bool,
+    /// How many hosts, if not as the seed draws.
+    pub hosts: Option<usize>,
+    /// The bug that is to be found.
+    #[cfg(peerline_planted)]
+    pub planted: Option<peerline_proto::Bug>,
+}
+
+impl Options {
+    /// So many seeds from `first`.
+    pub fn new(first: u64, count: u64) -> Self {
+        Self {
+            first,
+            count,
+            stop_at_failure: true,
+            trace: false,
+            hosts: None,
+            #[cfg(peerline_planted)]
+            planted: None,
+        }
+    }
+}
+
+/// Runs the seeds one after another.
+pub fn run(options: &Options) -> Report {
+    let mut report = Report::new();
+    for seed in options.first..options.first.saturating_add(options.count) {
+        let run = run_seed(seed, options);
+        let failed = run.failure.is_some();
+        report.add(run);
+        if failed && options.stop_at_failure {
+            break;
+        }
+    }
+    report
+}
+
+/// How long broadcasts take in a small network with fixed latencies, of a hundred the slowest but
+/// one, with or without an attack of everything that strangers may do.
+pub fn slowest_delivery(seed: u64, attacked: bool) -> Duration {
+    let mut net = Net::new(seed);
+    net.latency(10, 40);
+    net.forget_events();
+    let hosts: Vec<HostId> = (0..6).map(|_| net.add()).collect();
+    for host in &hosts[1..] {
+        net.bootstrap(*host, hosts[0]);
+    }
+    net.run_for(WARM_UP);
+    let (mut gang, mut entropy) = (Gang::default(), Entropy::new(seed));
+    for round in 0..600 {
+        for _ in 0..10 {
+            if attacked {
+                gang.act(&mut net, &mut entropy);
+            }
+            net.run_for(SECOND / 100);
+        }
+        net.publish(hosts[round % hosts.len()], None, 100);
+    }
+    net.run_for(5 * SECOND);
+    let mut delays = net.delays().to_vec();
+    delays.sort_unstable();
+    assert_eq!(delays.len(), 600 * (hosts.len() - 1), "broadcasts are missing");
+    delays[delays.len() * 99 / 100]
+}
+
+/// Runs one seed.
+pub fn run_seed(seed: u64, options: &Options) -> Run {
+    let (mut run, mut net) = (Run::new(seed), Net::new(seed));
+    if options.trace {
+        net.start_trace();
+    }
+    let result = catch_unwind(AssertUnwindSafe(|| play(&mut net, options, &mut run)));
+    run.finish(&net);
+    if let Err(cause) = result {
+        let text = cause.downcast_ref::<String>().cloned();
+        let text = text.or_else(|| cause.downcast_ref::<&str>().map(|text| (*text).to_owned()));
+        let text = text.unwrap_or_else(|| "a panic without words".to_owned());
+        run.failure = Some(format!("{text}\n{net}"));
+    }
+    run
+}
+
+/// The phases of a run.
+fn play(net: &mut Net, options: &Options, run: &mut Run) {
+    let mut entropy = Entropy::new(run.seed ^ 0x5eed_5eed_5eed_5eed);
+    let mut plan = Plan::draw(&mut entropy);
+    plan.hosts = options.hosts.unwrap_or(plan.hosts);
+    plan.config = planted(plan.config, options);
+    let mut storm = Storm::begin(net, plan, entropy);
+    net.strict(true);
+    net.run_for(WARM_UP);
+    net.strict(false);
+    storm.pass(net, STORM, run);
+    storm.heal(net);
+    check_calm(net, &storm, run);
+    run.note_stats(net);
+    for host in 0..net.hosts() {
+        net.with(host, |node, now| node.shutdown(PARTING, now));
+    }
+    net.run_for(2 * PARTING);
+    net.check_stopped();
+    net.sweep();
+}
+
+#[cfg(not(peerline_planted))]
+fn planted(config: Config, _options: &Options) -> Config {
+    config
+}
+
+/// The settings, with the bug that is to be found.
+#[cfg(peerline_planted)]
+fn planted(config: Config, options: &Options) -> Config {
+    let mut limits = config.limits().clone();
+    limits.planted = options.planted;
+    Config::builder().limits(limits).build().expect("bounds that fit")
+}
+
+/// The healed network becomes whole, delivers everything, and is quiet.
+fn check_calm(net: &mut Net, storm: &Storm, run: &mut Run) {
+    let healed_at = net.now();
+    let whole = net.run_until(WHOLE_WITHIN, |net| is_whole(net, storm));
+    let took = net.now().saturating_since(healed_at);
+    Rule::Connected.check(whole, || format!("not whole after {took:?}"));
+    run.whole_after = took;
+    net.run_for(CALM);
+    Rule::Connected.check(is_whole(net, storm), || "whole no more".to_owned());
+    check_connections(net, storm);
+    let serials: Vec<u64> = (0..net.hosts()).map(|host| net.publish(host, None, 20).0).collect();
+    net.run_for(20 * SECOND);
+    for (serial, from) in serials.iter().zip(0..) {
+        for to in (0..net.hosts()).filter(|to| *to != from) {
+            let got = net.got(to, *serial);
+            Rule::Delivered.check(got, || format!("host {to} misses {serial} of {from}"));
+        }
+    }
+    net.check_owed();
+    check_quiet(net);
+}
+
+/// Both ends agree on who is whose peer, by one connection, and all of them are there.
+fn check_connections(net: &Net, storm: &Storm) {
+    let by_id = storm.by_id(net);
+    for host in 0..net.hosts() {
+        for info in net.node(host).peers() {
+            let other = host_of(&by_id, &info.peer);
+            let Some(other) = other else {
+                let peer = info.peer;
+                return Rule::DeadNoticed.check(false, || format!("{peer} is long gone"));
+            };
+            let back = net.node(other).peer(&net.id(host)).is_some();
+            Rule::OneConnection.check(back, || format!("{other} does not know of {host}"));
+            let count = net.connections_between(host, other);
+            Rule::OneConnection
+                .check(count == 1, || format!("{count} connections of {host} and {other}"));
+        }
+    }
+}
+
+/// In half a minute without a message, each connection carries two pings or three, and as many
+/// answers.
+fn check_quiet(net: &mut Net) {
+    let lines =
+        |net: &Net| -> u64 { (0..net.hosts()).map(|host| net.node(host).stats().lines_out).sum() };
+    let before = lines(net);
+    net.run_for(20 * SECOND);
+    let links: usize = (0..net.hosts()).map(|host| net.node(host).peer_count()).sum();
+    let (said, most) = (lines(net) - before, 10 * links + 40 * net.hosts());
+    Rule::Quiet.check(said <= most as u64, || format!("{said} lines on {links} idle links"));
+}
+
+/// Whether every host reaches every other over peers.
+fn is_whole(net: &Net, storm: &Storm) -> bool {
+    let by_id = storm.by_id(net);
+    let mut seen = BTreeSet::from([0]);
+    let mut next = vec![0];
+    while let Some(host) = next.pop() {
+        for info in net.node(host).peers() {
+            let known = host_of(&by_id, &info.peer);
+            let back = |other: &HostId| net.node(*other).peer(&net.id(host)).is_some();
+            next.extend(known.filter(back).filter(|other| seen.insert(*other)));
+        }
+    }
+    seen.len() == net.hosts()
+}
+
+fn host_of(by_id: &BTreeMap<NodeId, HostId>, peer: &PeerId) -> Option<HostId> {
+    by_id.get(&peer.node()?).copied()
+}

@@ -1,0 +1,172 @@
+//! What runs came to, one and all, as numbers and as a table.
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::time::{Duration, Instant};
+
+use crate::net::{Net, Rule};
+use crate::swarm::Fault;
+
+/// One run.
+#[derive(Clone, Debug)]
+#[non_exhaustive]
+pub struct Run {
+    /// Its seed.
+    pub seed: u64,
+    /// Why it failed: the rule's name comes first.
+    pub failure: Option<String>,
+    /// Packets and timers.
+    pub steps: u64,
+    /// Simulated time.
+    pub simulated: Duration,
+    /// A number that two runs share if the same happened in them.
+    pub hash: u64,
+    /// What happened, if it was asked for.
+    pub trace: String,
+    /// How long the network took to be whole after the last fault.
+    pub whole_after: Duration,
+    /// How often each kind of fault was there.
+    pub faults: BTreeMap<Fault, u64>,
+    /// What nodes did that shows a path was taken.
+    pub probes: BTreeMap<&'static str, u64>,
+}
+
+impl Run {
+    pub(crate) fn new(seed: u64) -> Self {
+        Self {
+            seed,
+            failure: None,
+            steps: 0,
+            simulated: Duration::ZERO,
+            hash: 0,
+            trace: String::new(),
+            whole_after: Duration::ZERO,
+            faults: BTreeMap::new(),
+            probes: BTreeMap::new(),
+        }
+    }
+
+    /// The rule that was broken.
+    pub fn broken(&self) -> Option<Rule> {
+        self.failure.as_deref().map(Rule::of)
+    }
+
+    pub(crate) fn fault(&mut self, fault: Fault) {
+        *self.faults.entry(fault).or_default() += 1;
+    }
+
+    pub(crate) fn probe(&mut self, name: &'static str, count: u64) {
+        *self.probes.entry(name).or_default() += count;
+    }
+
+    /// Adds what the nodes counted.
+    pub(crate) fn note_stats(&mut self, net: &Net) {
+        for host in 0..net.hosts() {
+            let stats = net.node(host).stats();
+            self.probe("delivered", stats.delivered);
+            self.probe("duplicate", stats.duplicates);
+            self.probe("forwarded", stats.forwarded);
+            self.probe("skipped: a queue was full", stats.skipped);
+            self.probe("lost at close", stats.lost_at_close);
+            self.probe("violation", stats.violations);
+            self.probe("not taken", stats.not_taken);
+            self.probe("not for us", stats.not_for_us);
+            self.probe("address ignored", stats.addresses_ignored);
+            self.probe("unknown field", stats.unknown_fields);
+            self.probe("unknown type", stats.unknown_types);
+            self.probe("room again", net.said_writable(host));
+            for (name, count) in net.ends(host) {
+                self.probe(name, *count);
+            }
+        }
+    }
+
+    pub(crate) fn finish(&mut self, net: &Net) {
+        self.steps = net.steps();
+        self.simulated = Duration::from_nanos(net.now().as_nanos());
+        self.hash = net.trace_hash();
+        self.trace = net.trace().to_owned();
+    }
+}
+
+/// All runs.
+#[derive(Clone, Debug)]
+#[non_exhaustive]
+pub struct Report {
+    /// How many seeds ran.
+    pub seeds: u64,
+    /// Packets and timers.
+    pub steps: u64,
+    /// Simulated time.
+    pub simulated: Duration,
+    /// Time that passed here.
+    pub took: Duration,
+    /// The longest that a network took to be whole after the last fault.
+    pub whole_after: Duration,
+    /// How often each kind of fault was there.
+    pub faults: BTreeMap<Fault, u64>,
+    /// What nodes did that shows a path was taken.
+    pub probes: BTreeMap<&'static str, u64>,
+    /// The runs that failed.
+    pub failed: Vec<Run>,
+    started: Instant,
+}
+
+impl Report {
+    pub(crate) fn new() -> Self {
+        let faults = Fault::ALL.into_iter().map(|fault| (fault, 0)).collect();
+        Self {
+            seeds: 0,
+            steps: 0,
+            simulated: Duration::ZERO,
+            took: Duration::ZERO,
+            whole_after: Duration::ZERO,
+            faults,
+            probes: BTreeMap::new(),
+            failed: Vec::new(),
+            started: Instant::now(),
+        }
+    }
+
+    pub(crate) fn add(&mut self, run: Run) {
+        self.seeds += 1;
+        self.steps += run.steps;
+        self.simulated += run.simulated;
+        self.whole_after = self.whole_after.max(run.whole_after);
+        for (fault, count) in &run.faults {
+            *self.faults.entry(*fault).or_default() += count;
+        }
+        for (probe, count) in &run.probes {
+            *self.probes.entry(probe).or_default() += count;
+        }
+        self.failed.extend(run.failure.is_some().then_some(run));
+        self.took = self.started.elapsed();
+    }
+}
+
+impl fmt::Display for Report {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let (simulated, took) = (self.simulated.as_secs_f64(), self.took.as_secs_f64().max(1e-9));
+        writeln!(f, "seeds                {:>12}", self.seeds)?;
+        writeln!(f, "steps                {:>12}", self.steps)?;
+        writeln!(f, "simulated hours      {:>12.2}", simulated / 3600.0)?;
+        writeln!(f, "seeds per second     {:>12.1}", self.seeds as f64 / took)?;
+        writeln!(f, "steps per second     {:>12.0}", self.steps as f64 / took)?;
+        writeln!(f, "times real time      {:>12.0}", simulated / took)?;
+        writeln!(f, "whole again after, s {:>12.1}", self.whole_after.as_secs_f64())?;
+        for (fault, count) in &self.faults {
+            writeln!(f, "fault {:<15}{count:>12}", format!("{fault:?}"))?;
+        }
+        for (probe, count) in &self.probes {
+            writeln!(f, "saw {probe:<30}{count:>12}")?;
+        }
+        writeln!(f, "failures             {:>12}", self.failed.len())?;
+        for run in &self.failed {
+            let failure = run.failure.as_deref().unwrap_or_default();
+            writeln!(f, "seed {}: {failure}", run.seed)?;
+            let again = "cargo test --profile sim -p peerline-testkit sim_one -- --nocapture";
+            writeln!(f, "  again: PEERLINE_SEED={} {again}", run.seed)?;
+        }
+        Ok(())
+    }
+}
