@@ -164,12 +164,6 @@ impl Pipe {
         self.raw.as_ref().is_some_and(|raw| !way(raw).arrived.is_empty())
     }
 
-    /// Something has arrived for the test that it has not read.
-    pub(crate) fn has_raw_unread(&self) -> bool {
-        let way = |raw: &Raw| &self.ways[raw.side.other() as usize];
-        self.raw.as_ref().is_some_and(|raw| !way(raw).arrived.is_empty())
-    }
-
     pub(crate) fn end(&self, side: Side) -> Option<(HostId, ConnId)> {
         self.ends[side as usize]
     }
