@@ -326,7 +326,7 @@ check_counts() {
 # Changes the core in small ways that its tests should notice: first the unit tests are asked, and
 # about what they let pass, the tests on virtual time. More than a tenth unnoticed is too much.
 check_mutants() {
-    local options=(--package peerline-proto --timeout 20 --jobs 2 --colors never --no-times)
+    local options=(--package peerline-proto --jobs 2 --colors never --no-times)
     local out=${CARGO_TARGET_DIR:-target}/mutants
     rm -rf "$out" && mkdir -p "$out" && out=$(realpath "$out")
     if [[ $mutants_of != all ]]; then
@@ -336,11 +336,12 @@ check_mutants() {
     fi
     install_tool cargo-mutants
     cargo mutants --list "${options[@]}" >"$out/list"
-    mutate $((mutant_seconds / 2)) "$out" "${options[@]}" --features testing -- --lib
+    mutate $((mutant_seconds / 2)) "$out" "${options[@]}" \
+        --timeout 20 --baseline skip --features testing -- --lib
     mv "$out/mutants.out" "$out/unit"
     cp -r "$out/unit" "$out/mutants.out"
     if [[ -s $out/unit/missed.txt ]]; then
-        mutate $((mutant_seconds / 2)) "$out" "${options[@]}" --iterate \
+        mutate $((mutant_seconds / 2)) "$out" "${options[@]}" --timeout 60 --iterate \
             --test-package peerline-testkit -- --test it -- node_ wire_ golden
     fi
     judge_mutants "$out"
@@ -351,7 +352,7 @@ mutate() {
     local status=0
     # Both copies of the tree build in one place, so that the dependencies are built once.
     CARGO_TARGET_DIR=$2-build CARGO_INCREMENTAL=1 RUST_BACKTRACE=0 timeout --signal=INT "$1" \
-        cargo mutants --baseline skip --output "$2" "${@:3}" || status=$?
+        cargo mutants --output "$2" "${@:3}" || status=$?
     case $status in 0 | 2 | 3 | 124) ;; *) return "$status" ;; esac # some missed, timed out, cut
 }
 
