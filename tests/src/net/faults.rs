@@ -60,7 +60,7 @@ impl Net {
     }
 
     /// Nothing happens on the host, and nothing is lost, until it wakes.
-    pub fn sleep(&mut self, host: HostId) {
+    pub fn doze(&mut self, host: HostId) {
         self.hosts[host].asleep = true;
         self.hosts[host].watch.timely = false;
     }

@@ -27,7 +27,7 @@ pub use report::{Report, Run};
 const SECOND: Duration = Duration::from_secs(1);
 const WARM_UP: Duration = Duration::from_secs(20);
 const STORM: Duration = Duration::from_secs(150);
-/// From the last fault to one component: the urgent back-off and a dial that is not answered, twice.
+/// From the last fault to one component: the urgent back-off and an unanswered dial, twice.
 const WHOLE_WITHIN: Duration = Duration::from_secs(90);
 const CALM: Duration = Duration::from_secs(40);
 const PARTING: Duration = Duration::from_secs(8);

@@ -66,7 +66,7 @@ impl Storm {
                 net.skew_clock(host, entropy.between(900_000, 1_100_000));
             }
             if entropy.chance(plan.late) {
-                // Always later than this, a node takes itself for one that sleeps; see Fault::Sleep.
+                // Always later, and a node takes itself for one that sleeps: Fault::Sleep.
                 let lateness = entropy.millis(1, 900);
                 net.delay_timers(host, lateness);
             }
@@ -218,7 +218,7 @@ impl Storm {
             Fault::Vanish | Fault::Crash | Fault::Leave => self.go(net, fault)?,
             Fault::Disconnect => self.disconnect(net)?,
             Fault::DialBoth => self.dial_both(net)?,
-            Fault::Sleep => self.sleep(net)?,
+            Fault::Sleep => self.doze(net)?,
             Fault::JumpAhead | Fault::JumpBack => self.jump(net, fault == Fault::JumpBack)?,
             Fault::NoDrain => self.stop_draining(net)?,
             Fault::NoRead => self.stop_reading(net)?,
@@ -321,9 +321,9 @@ impl Storm {
         Some(())
     }
 
-    fn sleep(&mut self, net: &mut Net) -> Option<()> {
+    fn doze(&mut self, net: &mut Net) -> Option<()> {
         let host = self.some_host(net)?;
-        net.sleep(host);
+        net.doze(host);
         self.later(net, 5_000, Heal::Wake(host));
         Some(())
     }
