@@ -31,8 +31,6 @@ pub(crate) struct Link {
     pub(crate) addr: SocketAddr,
     pub(crate) side: Side,
     pub(crate) phase: Phase,
-    /// The application waits for room in the queue.
-    pub(crate) blocked: bool,
     framer: Framer,
     queue: Queue,
     /// When the socket last took a byte, or the queue last was empty.
@@ -88,13 +86,6 @@ impl Link {
     }
 }
 
-/// What came of a write.
-#[derive(Copy, Clone, Debug, Default, Eq, PartialEq)]
-pub(crate) struct Sent {
-    /// The application was told `Full` and there is room again.
-    pub(crate) writable: bool,
-}
-
 /// The connections of a node.
 #[derive(Clone, Debug)]
 #[cfg_attr(feature = "testing", derive(Hash))]
@@ -112,6 +103,8 @@ pub(crate) struct Links {
     nonces: BTreeMap<u64, ConnId>,
     /// Connections that the driver was told not to read.
     paused: BTreeSet<ConnId>,
+    /// Connections for which the application waits.
+    blocked: BTreeSet<ConnId>,
     /// Connections that end in order, by when they began to.
     closing: BTreeSet<(Instant, ConnId)>,
     send_queue: usize,
@@ -145,6 +138,7 @@ impl Links {
             half_open: BTreeSet::new(),
             nonces: BTreeMap::new(),
             paused: BTreeSet::new(),
+            blocked: BTreeSet::new(),
             closing: BTreeSet::new(),
             send_queue: limits.send_queue,
             control_reserve: limits.control_reserve,
@@ -208,7 +202,6 @@ impl Links {
             addr,
             side,
             phase,
-            blocked: false,
             framer: Framer::default(),
             queue: Queue::default(),
             progress: now,
@@ -254,6 +247,7 @@ impl Links {
         self.queued = self.queued.saturating_sub(link.queue.charged());
         self.greeted(conn);
         self.paused.remove(&conn);
+        self.blocked.remove(&conn);
         if let Phase::Closing(closing) = &link.phase {
             self.closing.remove(&(closing.since, conn));
         }
@@ -356,7 +350,7 @@ impl Links {
             link.progress = now;
         }
         let cost = frame.len().saturating_add(FRAME_COST);
-        stats.skipped += u64::from(self.relieve(cost));
+        stats.skipped += u64::from(self.relieve(cost, class.victim()));
         let control = class == Class::Control;
         if !control && self.queued.saturating_add(cost) > self.queued_total {
             return Err(Full { queued: self.queued, limit: self.queued_total });
@@ -400,7 +394,7 @@ impl Links {
     /// Makes room for `cost` bytes below the total: the queue that could give most gives, until
     /// there is room for a sixteenth more, so that not every frame in a flood looks for the largest
     /// queue again. Returns how many frames gave way.
-    fn relieve(&mut self, cost: usize) -> u32 {
+    fn relieve(&mut self, cost: usize, victim: Class) -> u32 {
         let mut dropped = 0_u32;
         if self.queued.saturating_add(cost) <= self.queued_total {
             return 0;
@@ -408,10 +402,12 @@ impl Links {
         let goal = self.queued_total.saturating_sub(self.queued_total / 16).saturating_sub(cost);
         while self.queued > goal {
             let links = self.slots.iter_mut().filter_map(|slot| slot.link.as_mut());
-            let Some(largest) = links.max_by_key(|link| link.queue.droppable()) else { break };
+            let Some(largest) = links.max_by_key(|link| link.queue.droppable(victim)) else {
+                break;
+            };
             let before = largest.queue.charged();
             let allowed = before.saturating_sub(self.queued.saturating_sub(goal));
-            let gave = largest.queue.make_room(allowed);
+            let gave = largest.queue.make_room(victim, allowed);
             self.queued =
                 self.queued.saturating_sub(before.saturating_sub(largest.queue.charged()));
             dropped = dropped.saturating_add(gave);
@@ -423,27 +419,42 @@ impl Links {
     }
 
     /// The socket took `count` bytes.
-    pub(crate) fn sent(
-        &mut self,
-        conn: ConnId,
-        count: usize,
-        stats: &mut Stats,
-        now: Instant,
-    ) -> Sent {
-        let send_queue = self.send_queue;
-        let Some(link) = self.get_mut(conn) else { return Sent::default() };
+    pub(crate) fn sent(&mut self, conn: ConnId, count: usize, stats: &mut Stats, now: Instant) {
+        let Some(link) = self.get_mut(conn) else { return };
         let before = link.queue.charged();
         let count = link.queue.sent(count);
         if count > 0 {
             link.progress = now;
         }
         let after = link.queue.charged();
-        let writable = link.blocked && after <= send_queue / 2;
-        link.blocked = link.blocked && !writable;
         self.queued = self.queued.saturating_sub(before.saturating_sub(after));
         stats.bytes_out += count as u64;
         self.finish_if_flushed(conn, now);
-        Sent { writable }
+    }
+
+    /// The application waits for room in the connection's queue.
+    pub(crate) fn block(&mut self, conn: ConnId) {
+        if self.get(conn).is_some() {
+            self.blocked.insert(conn);
+        }
+    }
+
+    /// Takes a connection for which there is room again: in its own queue and in all together, either
+    /// of which may have been what was full.
+    pub(crate) fn unblock(&mut self) -> Option<ConnId> {
+        if self.blocked.is_empty() || self.queued > self.queued_total / 2 {
+            return None;
+        }
+        let half = self.send_queue / 2;
+        let has_room = |conn: &&ConnId| self.get(**conn).is_none_or(|link| link.queued() <= half);
+        let conn = self.blocked.iter().find(has_room).copied()?;
+        self.blocked.remove(&conn);
+        Some(conn)
+    }
+
+    /// Whether the application waits for the connection.
+    pub(crate) fn is_blocked(&self, conn: ConnId) -> bool {
+        self.blocked.contains(&conn)
     }
 
     pub(crate) fn outgoing(&self, conn: ConnId) -> Outgoing<'_> {

@@ -37,6 +37,19 @@ pub(crate) enum Class {
     Forwarded,
 }
 
+impl Class {
+    /// The highest class that may be dropped from any queue for this one, when all queues together
+    /// are full. A message that was taken gives way to control lines alone; a broadcast also to one
+    /// of its own class, so that those whose queues are long do not starve the others.
+    pub(crate) fn victim(self) -> Self {
+        match self {
+            Self::Control => Self::Direct,
+            Self::Direct | Self::Own => Self::Own,
+            Self::Forwarded => Self::Forwarded,
+        }
+    }
+}
+
 /// There is no room, not even in place of lower classes.
 #[derive(Copy, Clone, Debug, Eq, PartialEq)]
 pub(crate) struct Full {
@@ -130,8 +143,8 @@ impl Queue {
     }
 
     /// Bytes that [`make_room`](Self::make_room) could free.
-    pub(crate) fn droppable(&self) -> usize {
-        self.below(Class::Control)
+    pub(crate) fn droppable(&self, victim: Class) -> usize {
+        self.waiting.iter().skip(victim as usize).map(|lane| lane.charged).sum()
     }
 
     pub(crate) fn is_empty(&self) -> bool {
@@ -163,17 +176,17 @@ impl Queue {
             self.append(frame);
             return Ok(0);
         }
-        let dropped = self.drop_below(class, allowed);
+        let dropped = self.drop_from((class as usize).saturating_add(1), allowed);
         if let Some(lane) = self.waiting.get_mut(class as usize) {
             lane.push(frame);
         }
         Ok(dropped)
     }
 
-    /// Drops broadcasts, then one-to-one messages, until at most `allowed` bytes are charged or
-    /// none is left. Returns how many.
-    pub(crate) fn make_room(&mut self, allowed: usize) -> u32 {
-        self.drop_below(Class::Control, allowed)
+    /// Drops the lowest classes, up to and with `victim`, until at most `allowed` bytes are charged
+    /// or none is left. Returns how many.
+    pub(crate) fn make_room(&mut self, victim: Class, allowed: usize) -> u32 {
+        self.drop_from(victim as usize, allowed)
     }
 
     /// Bytes waiting in classes below this one.
@@ -182,10 +195,11 @@ impl Queue {
         lower.map(|lane| lane.charged).sum()
     }
 
-    fn drop_below(&mut self, class: Class, allowed: usize) -> u32 {
+    /// Drops from the lanes at and below `first`, the lowest first.
+    fn drop_from(&mut self, first: usize, allowed: usize) -> u32 {
         let mut dropped = 0_u32;
         while self.charged() > allowed {
-            let lower = self.waiting.iter_mut().skip((class as usize).saturating_add(1));
+            let lower = self.waiting.iter_mut().skip(first);
             if lower.rev().find_map(Lane::pop_last).is_none() {
                 break;
             }

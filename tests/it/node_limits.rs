@@ -315,3 +315,29 @@ fn a_node_whose_clock_went_wild_is_still_understood() {
     net.run_for(SECOND);
     assert_eq!(net.received(hosts[1]), [("NEWS".to_string(), "\"hello\"".to_string())]);
 }
+
+#[test]
+fn room_is_told_also_when_it_was_the_others_who_had_none() {
+    let mut limits = Limits::default();
+    limits.send_queue = 300_000;
+    limits.queued_total = 300_000;
+    let mut net = Net::new(1);
+    let hub = net.add_with(Config::builder().limits(limits).build().unwrap());
+    let (slow, quick) = (net.add(), net.add());
+    for leaf in [slow, quick] {
+        net.dial(leaf, hub);
+    }
+    assert!(net.run_until(5 * SECOND, |net| net.node(hub).peer_count() == 2));
+    net.read(slow, false);
+    let body = Payload::encode(&"x".repeat(50_000)).unwrap();
+    let (to_slow, to_quick) = (net.id(slow), net.id(quick));
+    while net.with(hub, |node, now| node.send(&to_slow, "B", &body, now)).is_ok() {}
+    let full = net.with(hub, |node, now| node.send(&to_quick, "B", &body, now));
+    assert!(matches!(full, Err(SendError::Full { .. })), "{full:?}");
+    net.read(slow, true);
+    net.run_for(5 * SECOND);
+    for peer in [to_slow, to_quick] {
+        let told = |event: &&Event| matches!(event, Event::Writable { peer: p } if *p == peer);
+        assert_eq!(net.events(hub).iter().filter(told).count(), 1, "{peer}");
+    }
+}

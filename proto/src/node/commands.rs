@@ -137,7 +137,7 @@ impl Node {
         let frame = Frame::new(&line);
         let queued = self.links.enqueue(conn, frame, Class::Direct, &mut self.stats, self.now);
         queued.map_err(|full| {
-            self.block(conn);
+            self.links.block(conn);
             SendError::Full { queued: full.queued, limit: full.limit }
         })
     }
@@ -286,18 +286,11 @@ impl Node {
             receipt.skipped += 1;
             self.stats.skipped += 1;
             if class == Class::Own {
-                self.block(conn);
+                self.links.block(conn);
             }
         }
         self.receivers = receivers;
         receipt
-    }
-
-    /// The application is owed a `Writable` for this connection.
-    fn block(&mut self, conn: ConnId) {
-        if let Some(link) = self.links.get_mut(conn) {
-            link.blocked = true;
-        }
     }
 
     /// The longest line that a queue can take.

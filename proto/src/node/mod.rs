@@ -184,14 +184,12 @@ impl Node {
     /// The socket took `count` of the bytes that [`outgoing`](Self::outgoing) showed.
     pub fn sent(&mut self, conn: ConnId, count: usize, now: Instant) {
         self.advance(now);
-        let sent = self.links.sent(conn, count, &mut self.stats, self.now);
+        self.links.sent(conn, count, &mut self.stats, self.now);
         #[cfg(peerline_planted)]
         if self.is_planted(crate::Bug::NotCounted) {
             self.stats.bytes_out = self.stats.bytes_out.saturating_sub(1);
         }
-        if sent.writable {
-            self.on_writable(conn);
-        }
+        self.tell_room();
     }
 
     /// The dial failed, the connection broke, or, with [`TransportError::Eof`], the other side

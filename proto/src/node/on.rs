@@ -522,7 +522,14 @@ impl Node {
         }
     }
 
-    pub(super) fn on_writable(&mut self, conn: ConnId) {
+    /// Tells the application of every peer that it waited for and that has room again.
+    pub(super) fn tell_room(&mut self) {
+        while let Some(conn) = self.links.unblock() {
+            self.on_writable(conn);
+        }
+    }
+
+    fn on_writable(&mut self, conn: ConnId) {
         let Some(peer) = self.ready_mut(conn).map(|ready| ready.peer.clone()) else { return };
         #[cfg(peerline_planted)]
         if self.is_planted(crate::Bug::NoWritable) {

@@ -55,8 +55,12 @@ impl Node {
                 None => self.book.failed(addr, self.now, &mut self.rng),
             }
         }
+        let owed = self.links.is_blocked(conn);
         let loser = peer.clone().filter(|_| reason == CloseReason::Duplicate);
-        let gone = peer.filter(|peer| self.peers.depart(peer, conn) == Departure::Last);
+        let (gone, stays) = match peer {
+            Some(peer) if self.peers.depart(&peer, conn) == Departure::Last => (Some(peer), None),
+            peer => (None, peer.filter(|_| owed)),
+        };
         #[cfg(peerline_planted)]
         if let (Some(peer), true) = (&gone, self.is_planted(crate::Bug::EventTwice)) {
             self.emit(Event::PeerDown { peer: peer.clone(), conn, reason: reason.clone() });
@@ -66,6 +70,11 @@ impl Node {
             None => Event::ConnectionFailed { conn, addr, side, reason, repeats: 0 },
         });
         self.part(conn, parting, version, loser);
+        if let Some(peer) = stays {
+            // What was full went with the connection; the peer has another.
+            self.emit(Event::Writable { peer });
+        }
+        self.tell_room();
         self.plan_soon();
     }
 

@@ -386,7 +386,10 @@ impl Net {
             Action::Connect { conn, addr } => self.connect(host, conn, addr),
             Action::Send { conn } => self.write(host, conn),
             Action::PauseReading { .. } => {}
-            Action::ResumeReading { conn } => self.read_end(host, conn),
+            Action::ResumeReading { conn } => {
+                self.hosts[host].watch.on_resume(conn, self.now);
+                self.read_end(host, conn);
+            }
             Action::Finish { conn } => {
                 if let Some((id, side)) = self.hosts[host].sockets.get(&conn).copied() {
                     self.transmit(id, side, Packet::Fin);

@@ -11,6 +11,9 @@ mod storm;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::Mutex;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::thread;
 use std::time::Duration;
 
 use peerline_proto::{Config, NodeId, PeerId};
@@ -66,18 +69,34 @@ impl Options {
     }
 }
 
-/// Runs the seeds one after another.
+/// Runs the seeds, as many at once as there are processors. The report does not depend on how many.
 pub fn run(options: &Options) -> Report {
-    let mut report = Report::new();
-    for seed in options.first..options.first.saturating_add(options.count) {
-        let run = run_seed(seed, options);
-        let failed = run.failure.is_some();
-        report.add(run);
-        if failed && options.stop_at_failure {
-            break;
+    let threads = thread::available_parallelism().map_or(1, usize::from);
+    let (next, stop) = (AtomicU64::new(0), AtomicBool::new(false));
+    let (runs, mut report) = (Mutex::new(Vec::new()), Report::new());
+    thread::scope(|scope| {
+        for _ in 0..threads {
+            let some = std::iter::from_fn(|| run_next(options, &next, &stop));
+            scope.spawn(|| some.for_each(|run| runs.lock().unwrap().push(run)));
         }
+    });
+    let mut runs = runs.into_inner().unwrap();
+    runs.sort_by_key(|run| run.seed);
+    for run in runs {
+        report.add(run);
     }
     report
+}
+
+/// The next seed's run; none when all are taken, or one has failed and that is enough.
+fn run_next(options: &Options, next: &AtomicU64, stop: &AtomicBool) -> Option<Run> {
+    let index = next.fetch_add(1, Ordering::Relaxed);
+    if index >= options.count || stop.load(Ordering::Relaxed) {
+        return None;
+    }
+    let run = run_seed(options.first.saturating_add(index), options);
+    stop.fetch_or(options.stop_at_failure && run.failure.is_some(), Ordering::Relaxed);
+    Some(run)
 }
 
 /// How long broadcasts take in a small network with fixed latencies, of a hundred the slowest but
