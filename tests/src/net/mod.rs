@@ -3,7 +3,7 @@
 //! Pipes behave like TCP: ordered, cut anywhere, with latency, bandwidth, a window, a half-close
 //! each way and resets. Everything that happens after the first call is decided by the seed. After
 //! every step the [rules](Rule) that hold for any node are checked on what the step touched, and
-//! every 1,000 steps on everything. How it runs is in [`run`], what can go wrong in [`faults`].
+//! every 1,000 steps on everything. How it runs is in `run`, what can go wrong in `faults`.
 
 mod clock;
 mod faults;
