@@ -147,7 +147,7 @@ pub struct Limits {
     /// The bug that is planted, if any.
     #[cfg(peerline_planted)]
     #[doc(hidden)]
-    pub planted: Option<crate::Bug>,
+    pub planted: Option<crate::planted::Bug>,
 }
 
 /// Bytes of a connection itself: its state, its slot, its deadline, its places in the tables.

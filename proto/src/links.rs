@@ -117,7 +117,7 @@ pub(crate) struct Links {
     handshake_timeout: Duration,
     waits: Waits,
     #[cfg(peerline_planted)]
-    planted: Option<crate::Bug>,
+    planted: Option<crate::planted::Bug>,
 }
 
 #[derive(Clone, Debug)]
@@ -252,7 +252,7 @@ impl Links {
             self.closing.remove(&(closing.since, conn));
         }
         #[cfg(peerline_planted)]
-        if self.planted == Some(crate::Bug::NoDrop) {
+        if self.planted == Some(crate::planted::Bug::NoDrop) {
             return link.queue.frames();
         }
         self.actions.push_back(Action::Drop { conn });
@@ -358,7 +358,7 @@ impl Links {
         let limit = if control { self.control_limit() } else { self.send_queue };
         #[cfg(peerline_planted)]
         let limit = match self.planted {
-            Some(crate::Bug::UnboundedQueue) => usize::MAX,
+            Some(crate::planted::Bug::UnboundedQueue) => usize::MAX,
             _ => limit,
         };
         stats.skipped += u64::from(self.push(conn, frame, class, limit)?);
@@ -439,8 +439,8 @@ impl Links {
         }
     }
 
-    /// Takes a connection for which there is room again: in its own queue and in all together, either
-    /// of which may have been what was full.
+    /// Takes a connection for which there is room again: in its own queue and in all together,
+    /// either of which may have been what was full.
     pub(crate) fn unblock(&mut self) -> Option<ConnId> {
         if self.blocked.is_empty() || self.queued > self.queued_total / 2 {
             return None;

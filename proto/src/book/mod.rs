@@ -53,7 +53,7 @@ pub(crate) struct Book {
     backoff_urgent: Duration,
     own_address: Duration,
     #[cfg(peerline_planted)]
-    planted: Option<crate::Bug>,
+    planted: Option<crate::planted::Bug>,
 }
 
 impl Book {
@@ -154,7 +154,7 @@ impl Book {
         let Some(entry) = self.entries.get_mut(&canonical(addr)) else { return };
         entry.not_before = now + backoff::delay(entry.failures, base, max, rng);
         #[cfg(peerline_planted)]
-        if self.planted == Some(crate::Bug::NoBackoff) {
+        if self.planted == Some(crate::planted::Bug::NoBackoff) {
             entry.not_before = now;
         }
         entry.failures = entry.failures.saturating_add(1);
@@ -184,7 +184,7 @@ impl Book {
     /// The address reached ourselves.
     pub(crate) fn mark_own(&mut self, addr: SocketAddr, now: Instant) {
         #[cfg(peerline_planted)]
-        if self.planted == Some(crate::Bug::SelfAddress) {
+        if self.planted == Some(crate::planted::Bug::SelfAddress) {
             return;
         }
         let addr = canonical(addr);

@@ -231,7 +231,7 @@ impl Node {
             self.end(conn, CloseReason::Local, parting);
         }
         #[cfg(peerline_planted)]
-        if self.is_planted(crate::Bug::TimerAfterStop) {
+        if self.is_planted(crate::planted::Bug::TimerAfterStop) {
             self.plan_at = Some(self.now + Duration::from_secs(3600));
         }
     }
@@ -270,7 +270,7 @@ impl Node {
     /// Queues a frame on the connection of every native peer but `except`.
     pub(super) fn flood(&mut self, frame: &Frame, class: Class, except: Option<ConnId>) -> Receipt {
         #[cfg(peerline_planted)]
-        if self.is_planted(crate::Bug::NoForward) && class == Class::Forwarded {
+        if self.is_planted(crate::planted::Bug::NoForward) && class == Class::Forwarded {
             return Receipt::default();
         }
         let mut receivers = core::mem::take(&mut self.receivers);

@@ -186,7 +186,7 @@ impl Node {
         self.advance(now);
         self.links.sent(conn, count, &mut self.stats, self.now);
         #[cfg(peerline_planted)]
-        if self.is_planted(crate::Bug::NotCounted) {
+        if self.is_planted(crate::planted::Bug::NotCounted) {
             self.stats.bytes_out = self.stats.bytes_out.saturating_sub(1);
         }
         self.tell_room();
@@ -263,7 +263,7 @@ impl Node {
     /// Time never runs backwards here.
     fn advance(&mut self, now: Instant) {
         #[cfg(peerline_planted)]
-        if self.is_planted(crate::Bug::BackwardTime) {
+        if self.is_planted(crate::planted::Bug::BackwardTime) {
             let _passed = now.as_nanos() - self.now.as_nanos();
         }
         self.now = self.now.max(now);
@@ -309,7 +309,7 @@ impl Node {
 
     /// Whether this bug is planted.
     #[cfg(peerline_planted)]
-    fn is_planted(&self, bug: crate::Bug) -> bool {
+    fn is_planted(&self, bug: crate::planted::Bug) -> bool {
         self.config.limits().planted == Some(bug)
     }
 
@@ -337,7 +337,7 @@ impl Node {
             fresh: limits.duplicate_fresh,
             theirs: limits.duplicate_wait,
             #[cfg(peerline_planted)]
-            mutual_kill: self.is_planted(crate::Bug::MutualKill),
+            mutual_kill: self.is_planted(crate::planted::Bug::MutualKill),
         }
     }
 }

@@ -283,7 +283,7 @@ impl Node {
         if ready.alive.answered(nonce, now) {
             let peer = ready.peer.clone();
             #[cfg(peerline_planted)]
-            if self.is_planted(crate::Bug::PingPong) {
+            if self.is_planted(crate::planted::Bug::PingPong) {
                 self.ping(conn);
             }
             self.decide(&peer);
@@ -418,8 +418,8 @@ impl Node {
         match self.broadcasts.hear(originator, epoch, said.seq, self.now, &mut self.rng) {
             #[cfg(peerline_planted)]
             broadcast::Verdict::Duplicate
-                if self.is_planted(crate::Bug::DupDelivery)
-                    || (self.is_planted(crate::Bug::Echo) && originator == self.id) =>
+                if self.is_planted(crate::planted::Bug::DupDelivery)
+                    || (self.is_planted(crate::planted::Bug::Echo) && originator == self.id) =>
             {
                 self.on_new_broadcast(conn, originator, said, line);
             }
@@ -441,7 +441,7 @@ impl Node {
         let reached = self.flood(&frame, Class::Forwarded, Some(conn));
         self.stats.forwarded += reached.queued as u64;
         #[cfg(peerline_planted)]
-        if self.is_planted(crate::Bug::ForwardTwice) {
+        if self.is_planted(crate::planted::Bug::ForwardTwice) {
             let again = self.flood(&frame, Class::Forwarded, Some(conn));
             self.stats.forwarded += again.queued as u64;
         }
@@ -497,7 +497,7 @@ impl Node {
     fn deliver(&mut self, message: Message) {
         let conn = message.conn;
         #[cfg(peerline_planted)]
-        let message = if self.is_planted(crate::Bug::CutBody) {
+        let message = if self.is_planted(crate::planted::Bug::CutBody) {
             Message { body: message.body.start..message.body.end - 1, ..message }
         } else {
             message
@@ -505,7 +505,7 @@ impl Node {
         self.stats.delivered += 1;
         self.emit(Event::Message(message));
         #[cfg(peerline_planted)]
-        if self.is_planted(crate::Bug::BrakeOff) {
+        if self.is_planted(crate::planted::Bug::BrakeOff) {
             return;
         }
         if self.events.is_over() {
@@ -532,7 +532,7 @@ impl Node {
     fn on_writable(&mut self, conn: ConnId) {
         let Some(peer) = self.ready_mut(conn).map(|ready| ready.peer.clone()) else { return };
         #[cfg(peerline_planted)]
-        if self.is_planted(crate::Bug::NoWritable) {
+        if self.is_planted(crate::planted::Bug::NoWritable) {
             return;
         }
         self.emit(Event::Writable { peer });

@@ -62,7 +62,7 @@ impl Node {
             peer => (None, peer.filter(|_| owed)),
         };
         #[cfg(peerline_planted)]
-        if let (Some(peer), true) = (&gone, self.is_planted(crate::Bug::EventTwice)) {
+        if let (Some(peer), true) = (&gone, self.is_planted(crate::planted::Bug::EventTwice)) {
             self.emit(Event::PeerDown { peer: peer.clone(), conn, reason: reason.clone() });
         }
         self.emit(match gone {
@@ -120,7 +120,7 @@ impl Node {
             self.stats.connections_closed += 1;
         }
         #[cfg(peerline_planted)]
-        if self.is_planted(crate::Bug::LostUnreported) {
+        if self.is_planted(crate::planted::Bug::LostUnreported) {
             self.links.drop_now(conn);
             return;
         }

@@ -44,7 +44,7 @@ impl Node {
         let Some(link) = self.links.get_mut(conn) else { return };
         let stalled = link.is_stalled(stall, now);
         #[cfg(peerline_planted)]
-        let stalled = stalled && planted != Some(crate::Bug::NoWriteStall);
+        let stalled = stalled && planted != Some(crate::planted::Bug::NoWriteStall);
         match &mut link.phase {
             Phase::Closing(closing) if closing.until <= now || stalled => self.let_go(conn),
             Phase::Closing(_) => {}
@@ -53,7 +53,7 @@ impl Node {
                 self.end(conn, CloseReason::DialTimeout, Parting::Drop);
             }
             #[cfg(peerline_planted)]
-            Phase::Greeting(_) if planted == Some(crate::Bug::NoHandshakeTimeout) => {}
+            Phase::Greeting(_) if planted == Some(crate::planted::Bug::NoHandshakeTimeout) => {}
             Phase::Greeting(greeting) if greeting.until <= now => {
                 self.end(conn, CloseReason::HandshakeTimeout, Parting::Drop);
             }
@@ -68,7 +68,7 @@ impl Node {
                 Due::Nothing | Due::Suspect => {}
                 Due::Ping => self.ping(conn),
                 #[cfg(peerline_planted)]
-                Due::Dead if planted == Some(crate::Bug::NoKeepAlive) => {}
+                Due::Dead if planted == Some(crate::planted::Bug::NoKeepAlive) => {}
                 Due::Dead => self.end(conn, CloseReason::KeepAliveTimeout, Parting::Drop),
             },
         }
@@ -81,7 +81,7 @@ impl Node {
             return;
         }
         #[cfg(peerline_planted)]
-        if self.is_planted(crate::Bug::NoRedial)
+        if self.is_planted(crate::planted::Bug::NoRedial)
             && self.now > self.start.now + Duration::from_secs(30)
         {
             return;
@@ -105,7 +105,7 @@ impl Node {
         }
         self.plan_at = plan.next.map(|at| at.max(self.now + PLAN_EVERY));
         #[cfg(peerline_planted)]
-        if self.is_planted(crate::Bug::BusyLoop) {
+        if self.is_planted(crate::planted::Bug::BusyLoop) {
             self.plan_at = Some(self.now);
         }
     }
@@ -143,7 +143,7 @@ impl Node {
     /// that has sent least, and of those the oldest, goes.
     pub(super) fn make_room_for_half_open(&mut self) {
         #[cfg(peerline_planted)]
-        if self.is_planted(crate::Bug::HalfOpenUnbounded) {
+        if self.is_planted(crate::planted::Bug::HalfOpenUnbounded) {
             return;
         }
         let limit = self.config.limits().half_open;
