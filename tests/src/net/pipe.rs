@@ -158,6 +158,13 @@ impl Pipe {
         }
     }
 
+    /// What a side has written and is on its way is lost, as a reset does it.
+    pub(crate) fn lose_bytes(&mut self, from: Side) {
+        let way = &mut self.ways[from as usize];
+        way.on_the_way.retain(|(_, packet)| !matches!(packet, Packet::Bytes(_)));
+        way.unread = way.arrived.len();
+    }
+
     /// Something has arrived for the test that it has not read.
     pub(crate) fn has_raw_unread(&self) -> bool {
         let way = |raw: &Raw| &self.ways[raw.side.other() as usize];

@@ -39,6 +39,9 @@ impl Net {
     /// The test breaks the connection.
     pub fn break_off(&mut self, stranger: Stranger) {
         let side = self.raw(stranger).side;
+        if let Some(pipe) = self.pipes.get_mut(&stranger.0) {
+            pipe.lose_bytes(side);
+        }
         self.transmit(stranger.0, side, Packet::Reset);
     }
 
