@@ -243,6 +243,13 @@ test_in_32_bits() {
     fi
 }
 
+# What README's command leaves out, as it needs root and packages.
+test_namespaces() {
+    install_packages
+    some_tests env -u PEERLINE_NO_NETNS \
+        cargo test --locked -p peerline-testkit --test it netns
+}
+
 # --- the simulated network
 
 # The same seeds each time, all of which pass; .ci/deep takes its own from the commit.
