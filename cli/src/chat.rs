@@ -229,7 +229,11 @@ impl<'h> Chat<'h> {
                 self.on_failure(conn, addr, side, &reason)
             }
             Event::Impersonated { .. } => show("* somebody speaks under the id of this node"),
-            Event::Writable { .. } | Event::PeerError { .. } => Ok(()),
+            Event::Request(_)
+            | Event::Reply(_)
+            | Event::RequestFailed { .. }
+            | Event::Writable { .. }
+            | Event::PeerError { .. } => Ok(()),
             // Another crate's enum, which may grow; what is new is in the log.
             _ => Ok(()),
         }

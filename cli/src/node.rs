@@ -65,6 +65,9 @@ fn line(event: &Event) -> Option<String> {
             format!("failed {addr} {reason}")
         }
         Event::ConnectionFailed { .. }
+        | Event::Request(_)
+        | Event::Reply(_)
+        | Event::RequestFailed { .. }
         | Event::Writable { .. }
         | Event::PeerError { .. }
         | Event::Impersonated { .. } => return None,

@@ -298,6 +298,109 @@ pub enum SendError {
     Stopping,
 }
 
+/// Why [`Node::request`](crate::Node::request) does not ask.
+///
+/// | variant | whose fault | state changed? | retry? |
+/// |---|---|---|---|
+/// | `NoRoute` | nobody's: there is nobody to ask for a way | no | after `PeerUp` |
+/// | `Unsupported` | the caller's: the peer's dialect has no such message | no | no |
+/// | `Own` | the caller's | no | no |
+/// | `Full` | nobody's: the peer is slow | no | after `Writable` |
+/// | `Busy` | the caller's: too many are pending | no | when one has ended |
+/// | `TooLarge`, `KindTooLong` | the caller's | no | no |
+/// | `Stopping` | nobody's | no | no |
+#[derive(Copy, Clone, Debug, Eq, PartialEq, thiserror::Error)]
+#[non_exhaustive]
+pub enum RequestError {
+    /// No way to the node is known, and nobody is there to ask for one.
+    #[error("no route, and nobody to ask for one")]
+    NoRoute,
+    /// The peer's dialect has no requests.
+    #[error("the peer's dialect has no requests")]
+    Unsupported,
+    /// The node is this one.
+    #[error("a request to ourselves")]
+    Own,
+    /// The queue on the way is full. [`Event::Writable`](crate::Event::Writable) follows.
+    #[error("{queued} bytes wait on the way; the limit is {limit}")]
+    Full {
+        /// Bytes that wait.
+        queued: usize,
+        /// Bytes allowed.
+        limit: usize,
+    },
+    /// Too many requests are pending, by number or by bytes.
+    #[error("{pending} requests or their bytes are pending; the limit is {limit}")]
+    Busy {
+        /// Requests pending, or bytes.
+        pending: usize,
+        /// How many may be.
+        limit: usize,
+    },
+    /// The line would be longer than the next node takes.
+    #[error("line is {len} bytes; the limit is {limit}")]
+    TooLarge {
+        /// Bytes of the line.
+        len: usize,
+        /// Bytes the next node takes.
+        limit: usize,
+    },
+    /// The kind is too long.
+    #[error("kind is {len} bytes; the limit is {limit}")]
+    KindTooLong {
+        /// Bytes of the kind.
+        len: usize,
+        /// Bytes allowed.
+        limit: usize,
+    },
+    /// The node shuts down.
+    #[error("the node is shutting down")]
+    Stopping,
+}
+
+/// Why [`Node::reply`](crate::Node::reply) and [`Node::refuse`](crate::Node::refuse) do not answer.
+///
+/// | variant | whose fault | state changed? | retry? |
+/// |---|---|---|---|
+/// | `Gone` | nobody's: answered already, or nobody waits any more | no | no |
+/// | `Full` | nobody's: the way back is slow | no | after `Writable` |
+/// | `TooLarge`, `KindTooLong` | the caller's | no | no |
+/// | `Stopping` | nobody's | no | no |
+#[derive(Copy, Clone, Debug, Eq, PartialEq, thiserror::Error)]
+#[non_exhaustive]
+pub enum ReplyError {
+    /// The request has had its last reply, or its deadline has passed.
+    #[error("answered already, or too late")]
+    Gone,
+    /// The queue on the way back is full. [`Event::Writable`](crate::Event::Writable) follows.
+    #[error("{queued} bytes wait on the way; the limit is {limit}")]
+    Full {
+        /// Bytes that wait.
+        queued: usize,
+        /// Bytes allowed.
+        limit: usize,
+    },
+    /// The line would be longer than the next node takes.
+    #[error("line is {len} bytes; the limit is {limit}")]
+    TooLarge {
+        /// Bytes of the line.
+        len: usize,
+        /// Bytes the next node takes.
+        limit: usize,
+    },
+    /// The kind is too long.
+    #[error("kind is {len} bytes; the limit is {limit}")]
+    KindTooLong {
+        /// Bytes of the kind.
+        len: usize,
+        /// Bytes allowed.
+        limit: usize,
+    },
+    /// The node shuts down.
+    #[error("the node is shutting down")]
+    Stopping,
+}
+
 /// Why [`Node::broadcast`](crate::Node::broadcast) does not broadcast. A broadcast to nobody is no
 /// error: the receipt says so.
 ///

@@ -4,13 +4,15 @@ use alloc::boxed::Box;
 use core::net::SocketAddr;
 
 use crate::error::CloseReason;
+use crate::exchange::{Reply, Request, RequestFailure, RequestId};
 use crate::id::{ConnId, PeerId, Side};
 use crate::message::Message;
 
 /// Something the application may want to know.
 ///
-/// Two rules hold whatever happens: each `PeerUp` is followed by exactly one `PeerDown` of that
-/// peer, and each connection that ends without ending a peer gives exactly one `ConnectionFailed`.
+/// Three rules hold whatever happens: each `PeerUp` is followed by exactly one `PeerDown` of that
+/// peer; each connection that ends without ending a peer gives exactly one `ConnectionFailed`; each
+/// request of ours ends in exactly one last `Reply` or one `RequestFailed`.
 #[derive(Clone, Debug)]
 #[non_exhaustive]
 #[cfg_attr(feature = "testing", derive(Hash))]
@@ -52,6 +54,17 @@ pub enum Event {
     },
     /// A broadcast or a one-to-one message arrived.
     Message(Message),
+    /// Somebody asks, and waits for an answer.
+    Request(Request),
+    /// The next reply to a request of ours.
+    Reply(Reply),
+    /// A request of ours ended without its last reply.
+    RequestFailed {
+        /// The request.
+        request: RequestId,
+        /// How it ended.
+        reason: RequestFailure,
+    },
     /// There is room again for a peer whose queue was full: after [`SendError::Full`], or after a
     /// broadcast that skipped it.
     ///
@@ -60,9 +73,10 @@ pub enum Event {
         /// The peer.
         peer: PeerId,
     },
-    /// A peer reports that something of ours could not be done.
+    /// A peer reports that something of ours could not be done; or, with our own id as `peer` and
+    /// `no_route` as `code`, no way was found for a message of ours after `send` had taken it.
     PeerError {
-        /// Who reports.
+        /// Who reports: a neighbour, perhaps in the name of one beyond it, or we ourselves.
         peer: PeerId,
         /// The id of the message concerned, as its sender gave it, cut to 64 bytes.
         re: Box<str>,

@@ -88,6 +88,9 @@ fn inbound_failure(event: &Event) -> Option<SocketAddr> {
         | Event::PeerUp { .. }
         | Event::PeerDown { .. }
         | Event::Message(_)
+        | Event::Request(_)
+        | Event::Reply(_)
+        | Event::RequestFailed { .. }
         | Event::Writable { .. }
         | Event::PeerError { .. }
         | Event::Impersonated { .. } => None,
@@ -97,9 +100,12 @@ fn inbound_failure(event: &Event) -> Option<SocketAddr> {
 fn cost(event: &Event) -> usize {
     match event {
         Event::Message(message) => EVENT_COST.saturating_add(message.size()),
+        Event::Request(request) => EVENT_COST.saturating_add(request.size()),
+        Event::Reply(reply) => EVENT_COST.saturating_add(reply.size()),
         Event::PeerUp { .. }
         | Event::PeerDown { .. }
         | Event::ConnectionFailed { .. }
+        | Event::RequestFailed { .. }
         | Event::Writable { .. }
         | Event::PeerError { .. }
         | Event::Impersonated { .. } => EVENT_COST,

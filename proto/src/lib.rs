@@ -36,6 +36,7 @@ mod config;
 mod error;
 mod event;
 mod events;
+mod exchange;
 mod group;
 mod id;
 mod limits;
@@ -49,6 +50,7 @@ mod planted;
 mod queue;
 mod quote;
 mod rng;
+mod route;
 mod seen;
 mod session;
 mod stats;
@@ -62,9 +64,10 @@ pub use action::Action;
 pub use config::{Config, ConfigBuilder, Listen};
 pub use error::{
     BodyError, BroadcastError, ByeReason, CloseReason, ConfigError, DialError, JsonError, Refused,
-    SendError, TransportError, Violation,
+    ReplyError, RequestError, SendError, TransportError, Violation,
 };
 pub use event::Event;
+pub use exchange::{NakCode, Reply, ReplyTo, Request, RequestFailure, RequestId};
 pub use id::{ConnId, Identity, NodeId, ParseIdError, PeerId, Side};
 pub use limits::{Limits, MAX_BROADCAST_LINE, MAX_DEPTH, MAX_FIRST_LINE, MAX_GUEST_NAME, MAX_LINE};
 pub use message::{Delivery, Message, Payload};

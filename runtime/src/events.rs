@@ -70,8 +70,15 @@ impl Queue {
 /// Bytes an event is charged for.
 fn size(event: &Event) -> usize {
     // The others are small: their number bounds them.
-    let Event::Message(message) = event else { return 0 };
-    message.body().len() + message.kind().len()
+    if let Event::Message(message) = event {
+        message.body().len() + message.kind().len()
+    } else if let Event::Request(request) = event {
+        request.body().len() + request.kind().len()
+    } else if let Event::Reply(reply) = event {
+        reply.body().len() + reply.kind().len()
+    } else {
+        0
+    }
 }
 
 impl Shared {

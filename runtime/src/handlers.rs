@@ -99,6 +99,9 @@ impl Handlers {
             Event::PeerUp { peer, .. } => self.tell_peer_up(cx, peer),
             Event::PeerDown { peer, reason, .. } => self.tell_peer_down(cx, peer, reason),
             Event::ConnectionFailed { .. }
+            | Event::Request(_)
+            | Event::Reply(_)
+            | Event::RequestFailed { .. }
             | Event::Writable { .. }
             | Event::PeerError { .. }
             | Event::Impersonated { .. } => false,

@@ -48,6 +48,25 @@ pub fn log_event(event: &Event) {
             message.kind(),
             message.body().len(),
         ),
+        Event::Request(request) => trace!(
+            target: MESSAGE,
+            "request of {}: {:?}, {} bytes",
+            request.from(),
+            request.kind(),
+            request.body().len(),
+        ),
+        Event::Reply(reply) => trace!(
+            target: MESSAGE,
+            "reply {} to {} of {}: {:?}, {} bytes",
+            reply.n(),
+            reply.request(),
+            reply.from(),
+            reply.kind(),
+            reply.body().len(),
+        ),
+        Event::RequestFailed { request, reason } => {
+            debug!(target: MESSAGE, "{request} failed: {reason}");
+        }
         Event::Writable { peer } => trace!(target: MESSAGE, "room again for {peer}"),
         Event::PeerError { peer, re, code } => {
             debug!(target: PEER, "{peer} reports {code:?} about {re:?}");

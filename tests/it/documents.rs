@@ -12,7 +12,8 @@ use std::path::{Path, PathBuf};
 
 use peerline_proto::{
     BodyError, BroadcastError, ByeReason, CloseReason, ConfigError, ConnId, DialError, Limits,
-    NodeId, Payload, Refused, SendError, TransportError, Violation, testing,
+    NakCode, NodeId, Payload, Refused, ReplyError, RequestError, RequestFailure, SendError,
+    TransportError, Violation, testing,
 };
 use serde::Serialize;
 
@@ -402,7 +403,43 @@ fn caller_texts() -> String {
         BroadcastError::KindTooLong { len: 200, limit: 128 },
         BroadcastError::Stopping,
     ]);
-    [refused, dials, sends, broadcasts].concat()
+    [refused, dials, sends, request_texts(), broadcasts].concat()
+}
+
+fn request_texts() -> String {
+    let (len, queued, limit) = (70_000, 1_048_600, 1_048_576);
+    let requests = texts_of(&[
+        RequestError::NoRoute,
+        RequestError::Unsupported,
+        RequestError::Own,
+        RequestError::Full { queued, limit },
+        RequestError::Busy { pending: 16_384, limit: 16_384 },
+        RequestError::TooLarge { len, limit: 65_536 },
+        RequestError::KindTooLong { len: 200, limit: 128 },
+        RequestError::Stopping,
+    ]);
+    let replies = texts_of(&[
+        ReplyError::Gone,
+        ReplyError::Full { queued, limit },
+        ReplyError::TooLarge { len, limit: 65_536 },
+        ReplyError::KindTooLong { len: 200, limit: 128 },
+        ReplyError::Stopping,
+    ]);
+    let naks = texts_of(&[
+        NakCode::NoRoute,
+        NakCode::Expired,
+        NakCode::Busy,
+        NakCode::TooLarge,
+        NakCode::NoHandler,
+        NakCode::Refused,
+        NakCode::Other,
+    ]);
+    let failures = texts_of(&[
+        RequestFailure::Nak { code: NakCode::NoRoute, at: None },
+        RequestFailure::Timeout,
+        RequestFailure::Stopping,
+    ]);
+    [requests, replies, naks, failures].concat()
 }
 
 fn body_texts() -> String {

@@ -13,6 +13,7 @@ use crate::message::{Frame, Payload};
 use crate::node::Node;
 use crate::node::part::Parting;
 use crate::queue::{Class, FRAME_COST};
+use crate::route::Router;
 use crate::session::Phase;
 use crate::time::Instant;
 use crate::wire::encode::{self, HelloOut};
@@ -178,6 +179,24 @@ impl Node {
         }
         self.broadcasts.published(number);
         Ok(self.flood(&Frame::new(&line), Class::Own, None))
+    }
+
+    /// Asks this function by which neighbour a node is reached, after the routes that messages
+    /// taught and before any search. It must be quick: it is asked for each message to a node
+    /// that is no neighbour. Answers that name no neighbour are ignored.
+    ///
+    /// ```
+    /// # use peerline_proto::*;
+    /// # let id = Identity::new(NodeId::from_random_bytes([1; 16]));
+    /// # let mut node = Node::new(Config::default(), id, [7; 32], Start::default());
+    /// let gateway = PeerId::Node(NodeId::from_random_bytes([2; 16]));
+    /// node.set_router(move |_to| Some(gateway.clone()));
+    /// ```
+    pub fn set_router(
+        &mut self,
+        router: impl Fn(&PeerId) -> Option<PeerId> + Send + Sync + 'static,
+    ) {
+        self.router = Router::new(router);
     }
 
     /// Parts from a peer: says bye, sends what is queued, closes. The node does not dial its

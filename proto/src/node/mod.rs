@@ -8,6 +8,7 @@ mod commands;
 mod on;
 mod part;
 mod queries;
+mod requests;
 mod tend;
 
 use alloc::borrow::Cow;
@@ -28,6 +29,7 @@ use crate::message::Frame;
 use crate::peers::{self, Peers};
 use crate::queue::{Class, Outgoing};
 use crate::rng::Rng;
+use crate::route::Router;
 use crate::seen::Recent;
 use crate::session::{Greeting, Phase, Reception, reception};
 use crate::stats::Stats;
@@ -83,6 +85,7 @@ pub struct Node {
     /// Counts our one-to-one messages; with the first epoch it names them over restarts too.
     direct_count: u64,
     direct_epoch: u32,
+    router: Router,
     events: Events,
     stats: Stats,
     listening: Vec<SocketAddr>,
@@ -114,6 +117,7 @@ impl Node {
             direct_count: 0,
             direct_epoch: broadcasts.epoch(),
             broadcasts,
+            router: Router::default(),
             events: Events::new(limits.event_queue),
             stats: Stats::default(),
             listening: Vec::new(),

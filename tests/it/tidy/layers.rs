@@ -7,9 +7,9 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use super::source::{SourceFile, is_word, words};
 
-const LEAVES: [&str; 18] = [
-    "limits", "queue", "seen", "backoff", "timers", "id", "time", "rng", "error", "event",
-    "action", "config", "stats", "message", "quote", "group", "events", "planted",
+const LEAVES: [&str; 19] = [
+    "exchange", "limits", "queue", "seen", "backoff", "timers", "id", "time", "rng", "error",
+    "event", "action", "config", "stats", "message", "quote", "group", "events", "planted",
 ];
 
 /// What a module may use beside the leaves and itself.

@@ -1,0 +1,36 @@
+//! One-to-one routes: for now the application's own word on where a node is reached.
+
+use alloc::sync::Arc;
+use core::fmt;
+
+use crate::id::PeerId;
+
+/// The application's answer to "by which neighbour is this node reached?".
+#[derive(Clone, Default)]
+pub(crate) struct Router(Option<Arc<Answer>>);
+
+type Answer = dyn Fn(&PeerId) -> Option<PeerId> + Send + Sync;
+
+impl Router {
+    pub(crate) fn new(answer: impl Fn(&PeerId) -> Option<PeerId> + Send + Sync + 'static) -> Self {
+        Self(Some(Arc::new(answer)))
+    }
+
+    pub(crate) fn next(&self, to: &PeerId) -> Option<PeerId> {
+        self.0.as_ref().and_then(|answer| answer(to))
+    }
+}
+
+impl fmt::Debug for Router {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Router({})", if self.0.is_some() { "the application's" } else { "none" })
+    }
+}
+
+#[cfg(feature = "testing")]
+impl core::hash::Hash for Router {
+    /// Whether there is one: what it says is the application's own state.
+    fn hash<H: core::hash::Hasher>(&self, state: &mut H) {
+        self.0.is_some().hash(state);
+    }
+}
