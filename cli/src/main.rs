@@ -6,7 +6,6 @@
 
 mod args;
 mod chat;
-mod ctime;
 mod demo;
 mod end;
 mod escape;

@@ -33,6 +33,7 @@ mod backoff;
 mod book;
 mod broadcast;
 mod config;
+mod ctime;
 mod error;
 mod event;
 mod events;
@@ -62,6 +63,7 @@ mod wire;
 
 pub use action::Action;
 pub use config::{Config, ConfigBuilder, Listen};
+pub use ctime::ctime;
 pub use error::{
     BodyError, BroadcastError, ByeReason, CloseReason, ConfigError, DialError, JsonError, Refused,
     ReplyError, RequestError, SendError, TransportError, Violation,

@@ -8,10 +8,9 @@ use std::collections::BTreeMap;
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use peerline_mio::NodeId;
+use peerline_mio::proto::ctime;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
-
-use crate::ctime::ctime;
 
 /// The kind of a line of chat.
 pub(super) const KIND: &str = "CHAT";
@@ -72,7 +71,8 @@ impl Stamps {
     /// A line, stamped now.
     pub(super) fn said(&mut self, originator: &str, text: &str) -> Said {
         let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-        let time = ctime(self.stamp(text, since.as_secs()));
+        let stamp = self.stamp(text, since.as_secs());
+        let time = ctime(i64::try_from(stamp).unwrap_or(i64::MAX), 0);
         Said { originator: originator.to_owned(), msg: Value::from(text), time }
     }
 
@@ -112,7 +112,7 @@ mod tests {
 
     #[test]
     fn a_line_has_the_fields_of_the_original() {
-        let said = Said { originator: "a".into(), msg: Value::from("b"), time: ctime(0) };
+        let said = Said { originator: "a".into(), msg: Value::from("b"), time: ctime(0, 0) };
         let text = serde_json::to_string(&said).unwrap();
         assert_eq!(text, r#"{"originator":"a","msg":"b","time":"Thu Jan  1 00:00:00 1970"}"#);
         assert_eq!(serde_json::from_str::<Said>(&text).unwrap(), said);

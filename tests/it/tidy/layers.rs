@@ -7,9 +7,10 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use super::source::{SourceFile, is_word, words};
 
-const LEAVES: [&str; 19] = [
+const LEAVES: [&str; 22] = [
     "exchange", "limits", "queue", "seen", "backoff", "timers", "id", "time", "rng", "error",
     "event", "action", "config", "stats", "message", "quote", "group", "events", "planted",
+    "base64", "ctime", "hash",
 ];
 
 /// What a module may use beside the leaves and itself.
