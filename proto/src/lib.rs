@@ -30,6 +30,7 @@ extern crate std;
 
 mod action;
 mod backoff;
+mod base64;
 mod book;
 mod broadcast;
 mod config;
@@ -39,6 +40,7 @@ mod event;
 mod events;
 mod exchange;
 mod group;
+mod hash;
 mod id;
 mod limits;
 mod links;
