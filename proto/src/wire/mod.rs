@@ -1,9 +1,14 @@
-//! The native dialect's bytes: lines, JSON, and the messages they hold.
+//! The dialects' bytes: lines, frames, JSON, and the messages they hold.
 //!
 //! Knows no connection and no node. [`framing`] cuts lines, [`json`] checks them, [`native`] reads
-//! their messages, [`encode`] writes ours. Every length and every level is limited here, before
-//! anything is kept.
+//! their messages, [`encode`] writes ours. [`detect`] tells the dialects apart that begin with a
+//! brace; [`btpeer`] and [`chat`] read and write what guests say, and [`chat_key`] knows it again.
+//! Every length and every level is limited here, before anything is kept.
 
+pub(crate) mod btpeer;
+pub(crate) mod chat;
+pub(crate) mod chat_key;
+pub(crate) mod detect;
 pub(crate) mod encode;
 pub(crate) mod framing;
 pub(crate) mod json;
