@@ -24,7 +24,7 @@ use crate::inbox::{Inbox, Input};
 use crate::start::{self, Started};
 use command::Command;
 use names::{Found, Names};
-use said::{KIND, Said, Stamps};
+use said::{KIND, Said};
 
 /// Addresses whose failure was told; beyond that no more are. 64 is more than anybody reads.
 const TOLD: usize = 64;
@@ -57,7 +57,6 @@ struct Chat<'h> {
     /// Our own name on the wire.
     me: String,
     names: Names,
-    stamps: Stamps,
     /// Dials that somebody typed and whose end is to be told.
     asked: BTreeSet<ConnId>,
     /// Addresses that failed while nobody was connected, told once each.
@@ -71,7 +70,6 @@ impl<'h> Chat<'h> {
             handle,
             inbox,
             names: Names::default(),
-            stamps: Stamps::default(),
             asked: BTreeSet::new(),
             told: BTreeSet::new(),
         }
@@ -135,9 +133,8 @@ impl<'h> Chat<'h> {
     }
 
     fn say(&mut self, text: &str) -> io::Result<()> {
-        let said = self.stamps.said(&self.me, text);
-        match self.handle.broadcast(KIND, &said).wait() {
-            Ok(receipt) if receipt.queued == 0 && receipt.skipped == 0 => {
+        match self.handle.broadcast(KIND, text).wait() {
+            Ok(receipt) if receipt.queued + receipt.skipped + receipt.guests == 0 => {
                 show("* nobody is connected; nobody heard that")
             }
             Ok(receipt) if receipt.skipped > 0 => {
@@ -158,7 +155,7 @@ impl<'h> Chat<'h> {
             }
             Found::Several(names) => return show(&format!("* which one: {}?", names.join(", "))),
         };
-        let said = self.stamps.said(&self.me, text);
+        let said = Said::now(&self.me, text);
         match self.handle.send(peer, KIND, &said).wait() {
             Ok(()) => Ok(()),
             Err(error) => show(&format!("* not said: {error}")),
@@ -246,7 +243,7 @@ impl<'h> Chat<'h> {
         let from = message.from();
         let (name, text) = match message.parse::<Said>() {
             Ok(said) => (self.names.speaker(from, &said.originator), said.text()),
-            Err(_) => (self.names.show(&PeerId::from(from)), message.body().to_owned()),
+            Err(_) => (self.names.show(from), message.body().to_owned()),
         };
         let text = escape::text(&text, escape::MOST_TEXT);
         let to = if message.delivery() == Delivery::Direct { " to you" } else { "" };

@@ -13,7 +13,7 @@ use std::io::{self, Write};
 use std::sync::mpsc::{self, Receiver};
 use std::time::{Duration, Instant};
 
-use peerline_mio::{NodeId, PeerId};
+use peerline_mio::PeerId;
 
 use crate::end::{End, Failure};
 use cast::{Actor, CAST, Report, What};
@@ -272,7 +272,7 @@ impl Story {
         match what {
             What::Up(peer) => self.note_up(at, &peer),
             What::Down(peer, why) => self.note_down(at, &peer, when, why),
-            What::Letter(letter, sender) if self.is_from(letter, sender) => {
+            What::Letter(letter, sender) if self.is_from(letter, &sender) => {
                 self.ledger.arrived(at, letter);
                 if letter.purpose == Purpose::Echo {
                     self.echo = Some((letter, when));
@@ -308,8 +308,8 @@ impl Story {
         self.cast.iter().position(|actor| actor.id() == id)
     }
 
-    fn is_from(&self, letter: Letter, sender: NodeId) -> bool {
-        self.cast.get(letter.from).is_some_and(|actor| actor.id() == sender)
+    fn is_from(&self, letter: Letter, sender: &PeerId) -> bool {
+        self.cast.get(letter.from).is_some_and(|actor| Some(actor.id()) == sender.node())
     }
 
     fn name(&self, at: usize) -> &'static str {

@@ -263,7 +263,7 @@ impl Watched {
     }
 
     fn on_message(&mut self, message: &peerline_proto::Message) {
-        assert_ne!(message.from(), self.node.id(), "its own message");
+        assert_ne!(message.from().node(), Some(self.node.id()), "its own message");
         if message.kind() == KIND {
             let broadcast = message.delivery() == Delivery::Broadcast;
             let name = format!("{broadcast} {}", message.body());

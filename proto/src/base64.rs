@@ -2,7 +2,6 @@
 //!
 //! Reading is strict: every text that is taken is the one that writing gives.
 #![deny(clippy::arithmetic_side_effects)]
-#![allow(dead_code)] // until the guests are wired in
 
 use alloc::string::String;
 use alloc::vec::Vec;

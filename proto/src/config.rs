@@ -5,11 +5,18 @@ use core::net::SocketAddr;
 use core::time::Duration;
 
 use crate::error::ConfigError;
-use crate::limits::{Limits, MAX_BROADCAST_LINE, MAX_LINE};
+use crate::limits::{Limits, MAX_BROADCAST_LINE, MAX_FIRST_LINE, MAX_GUEST_NAME, MAX_LINE};
 use crate::quote::quoted_len;
 
 /// The network that nodes which name none belong to.
 pub(crate) const DEFAULT_NETWORK: &str = "peerline";
+
+/// The name in chat of a node that was given none.
+const DEFAULT_CHAT_NAME: &str = "peerline";
+/// What is added to it: a hyphen and four digits of the node's id.
+const CHAT_DIGITS: usize = 5;
+/// The furthest that any clock on Earth is ahead of or behind UTC, with room: a day, in seconds.
+const MAX_UTC_OFFSET: u32 = 86_400;
 
 /// Where a node says that it listens.
 #[derive(Copy, Clone, Debug, Eq, PartialEq)]
@@ -22,6 +29,49 @@ pub enum Listen {
     Addr(SocketAddr),
 }
 
+/// The languages that a listener understands, told apart by their first bytes.
+#[derive(Copy, Clone, Debug, Eq, PartialEq, Ord, PartialOrd, Hash)]
+#[non_exhaustive]
+pub enum Dialect {
+    /// JSON lines over a connection that stays.
+    Native,
+    /// BTPeer frames, one request per connection.
+    Btpeer,
+    /// One chat object per connection.
+    Chat,
+}
+
+impl core::fmt::Display for Dialect {
+    fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
+        f.write_str(match self {
+            Self::Native => "native",
+            Self::Btpeer => "BTPeer",
+            Self::Chat => "chat",
+        })
+    }
+}
+
+/// Which guest dialects are spoken.
+#[derive(Copy, Clone, Debug, Eq, PartialEq)]
+#[cfg_attr(feature = "testing", derive(Hash))]
+pub(crate) struct Dialects {
+    pub(crate) btpeer: bool,
+    pub(crate) chat: bool,
+}
+
+/// Where a guest that says where it listens is dialled.
+#[derive(Copy, Clone, Debug, Default, Eq, PartialEq)]
+#[non_exhaustive]
+#[cfg_attr(feature = "testing", derive(Hash))]
+pub enum GuestHosts {
+    /// At the address that it speaks from, at the port it names: so it speaks for itself alone.
+    #[default]
+    Source,
+    /// At the address that it names, if that is one. For networks where guests listen elsewhere
+    /// than they speak from and are trusted not to name others.
+    Any,
+}
+
 /// The checked settings of a node. Made by [`Config::builder`].
 #[derive(Clone, Debug, Eq, PartialEq)]
 #[cfg_attr(feature = "testing", derive(Hash))]
@@ -31,6 +81,10 @@ pub struct Config {
     advertise: Option<Listen>,
     max_peers: usize,
     private_exempt: bool,
+    dialects: Dialects,
+    guest_hosts: GuestHosts,
+    chat_name: String,
+    utc_offset: i32,
     limits: Limits,
 }
 
@@ -66,6 +120,34 @@ impl Config {
         self.private_exempt
     }
 
+    /// Whether this dialect is spoken; the native one always is.
+    pub fn speaks(&self, dialect: Dialect) -> bool {
+        match dialect {
+            Dialect::Native => true,
+            Dialect::Btpeer => self.dialects.btpeer,
+            Dialect::Chat => self.dialects.chat,
+        }
+    }
+
+    pub(crate) fn dialects(&self) -> Dialects {
+        self.dialects
+    }
+
+    /// Where guests are dialled.
+    pub fn guest_hosts(&self) -> GuestHosts {
+        self.guest_hosts
+    }
+
+    /// The name in chat; four digits of the node's id are added.
+    pub fn chat_name(&self) -> &str {
+        &self.chat_name
+    }
+
+    /// How far the time in chat is ahead of UTC, seconds.
+    pub fn utc_offset(&self) -> i32 {
+        self.utc_offset
+    }
+
     /// The bounds.
     pub fn limits(&self) -> &Limits {
         &self.limits
@@ -80,6 +162,10 @@ impl Default for Config {
             advertise: None,
             max_peers: 0,
             private_exempt: true,
+            dialects: Dialects { btpeer: true, chat: true },
+            guest_hosts: GuestHosts::Source,
+            chat_name: DEFAULT_CHAT_NAME.to_string(),
+            utc_offset: 0,
             limits: Limits::default(),
         }
     }
@@ -139,6 +225,36 @@ impl ConfigBuilder {
         self
     }
 
+    /// Whether a guest dialect is spoken. Default: both are. The native one always is. Where one is
+    /// not, its first bytes are a violation, and nobody is dialled in it.
+    pub fn speak(mut self, dialect: Dialect, on: bool) -> Self {
+        match dialect {
+            Dialect::Native => {}
+            Dialect::Btpeer => self.config.dialects.btpeer = on,
+            Dialect::Chat => self.config.dialects.chat = on,
+        }
+        self
+    }
+
+    /// Where guests are dialled. Default [`GuestHosts::Source`].
+    pub fn guest_hosts(mut self, hosts: GuestHosts) -> Self {
+        self.config.guest_hosts = hosts;
+        self
+    }
+
+    /// The name in chat, 1 to 59 bytes; four digits of the node's id are added. Default `peerline`.
+    pub fn chat_name(mut self, name: impl Into<String>) -> Self {
+        self.config.chat_name = name.into();
+        self
+    }
+
+    /// How far the time in chat is ahead of UTC, in seconds: the original writes local time.
+    /// Default 0; at most a day either way.
+    pub fn utc_offset(mut self, seconds: i32) -> Self {
+        self.config.utc_offset = seconds;
+        self
+    }
+
     /// The bounds. Default [`Limits::default`].
     pub fn limits(mut self, limits: Limits) -> Self {
         self.config.limits = limits;
@@ -150,10 +266,13 @@ impl ConfigBuilder {
     /// # Errors
     /// The first setting that does not fit, with its value and what would fit.
     pub fn build(self) -> Result<Config, ConfigError> {
-        let Config { network, agent, limits, .. } = &self.config;
+        let Config { network, agent, chat_name, utc_offset, limits, .. } = &self.config;
         at_least("network", network.len(), 1)?;
         at_most("network", quoted_len(network), 64)?;
         at_most("agent", quoted_len(agent), 64)?;
+        at_least("chat_name", chat_name.len(), 1)?;
+        at_most("chat_name", quoted_len(chat_name), MAX_GUEST_NAME - CHAT_DIGITS)?;
+        at_most("utc_offset", utc_offset.unsigned_abs() as usize, MAX_UTC_OFFSET as usize)?;
         check_sizes(limits)?;
         check_counts(limits)?;
         check_times(limits)?;
@@ -164,6 +283,8 @@ impl ConfigBuilder {
 fn check_sizes(limits: &Limits) -> Result<(), ConfigError> {
     at_least("max_line", limits.max_line, MAX_BROADCAST_LINE)?;
     at_most("max_line", limits.max_line, MAX_LINE)?;
+    at_least("max_frame", limits.max_frame, MAX_FIRST_LINE)?;
+    at_most("max_frame", limits.max_frame, u32::MAX as usize)?;
     at_most("max_kind", limits.max_kind, 1024)?;
     at_least("send_queue", limits.send_queue, 4096)?;
     at_least("control_reserve", limits.control_reserve, 4096)?;
@@ -177,6 +298,9 @@ fn check_counts(limits: &Limits) -> Result<(), ConfigError> {
         ("closing", limits.closing),
         ("max_dialing", limits.max_dialing),
         ("guest_connections", limits.guest_connections),
+        ("guests", limits.guests),
+        ("guest_visits", limits.guest_visits),
+        ("guest_requests", limits.guest_requests),
         ("rivals", limits.rivals),
         ("book", limits.book),
         ("streams", limits.streams),
@@ -203,6 +327,8 @@ fn check_times(limits: &Limits) -> Result<(), ConfigError> {
         ("duplicate_fresh", limits.duplicate_fresh),
         ("backoff_base", limits.backoff_base),
         ("addr_every", limits.addr_every),
+        ("guest_timeout", limits.guest_timeout),
+        ("guest_every", limits.guest_every),
     ] {
         at_least(field, millis(got), 1)?;
     }

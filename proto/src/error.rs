@@ -6,6 +6,7 @@
 
 use core::net::SocketAddr;
 
+use crate::config::Dialect;
 use crate::id::ConnId;
 
 /// Why a connection ended.
@@ -184,6 +185,20 @@ pub enum Violation {
         /// The first byte.
         byte: u8,
     },
+    /// First bytes of a dialect that is switched off.
+    #[error("the {dialect} dialect is switched off here")]
+    DialectOff {
+        /// The dialect.
+        dialect: Dialect,
+    },
+    /// A frame longer than is taken. Refused before anything is kept of it.
+    #[error("frame is {len} bytes; the limit is {limit}")]
+    FrameTooLong {
+        /// Bytes announced.
+        len: u32,
+        /// Bytes allowed.
+        limit: usize,
+    },
     /// Something other than hello came first.
     #[error("the first line is not a hello")]
     NotHello,
@@ -221,6 +236,8 @@ pub enum Refused {
 /// | `Unusable` | the caller's | no | no |
 /// | `Own` | the caller's | no | no |
 /// | `Dialing` | nobody's: it is under way | no | no need |
+/// | `DialectOff` | configuration | no | no |
+/// | `TooMany` | nobody's: enough guests are being visited | no | when one visit has ended |
 /// | `Busy` | the application's: it does not poll events | no | when it does |
 /// | `Stopping` | nobody's | no | no |
 #[derive(Copy, Clone, Debug, Eq, PartialEq, thiserror::Error)]
@@ -237,6 +254,20 @@ pub enum DialError {
     Dialing {
         /// The dial under way.
         conn: ConnId,
+    },
+    /// The dialect is switched off.
+    #[error("the {dialect} dialect is switched off here")]
+    DialectOff {
+        /// The dialect.
+        dialect: Dialect,
+    },
+    /// Too many guests are being visited.
+    #[error("{under_way} visits to guests are under way; the limit is {limit}")]
+    TooMany {
+        /// Visits under way.
+        under_way: usize,
+        /// How many may be.
+        limit: usize,
     },
     /// The application is too far behind with its events.
     #[error("{queued} bytes of events wait; the limit is {limit}")]
@@ -406,7 +437,7 @@ pub enum ReplyError {
 ///
 /// | variant | whose fault | state changed? | retry? |
 /// |---|---|---|---|
-/// | `TooLarge`, `KindTooLong` | the caller's | no | no |
+/// | `TooLarge`, `KindTooLong`, `TooDeep` | the caller's | no | no |
 /// | `Stopping` | nobody's | no | no |
 #[derive(Copy, Clone, Debug, Eq, PartialEq, thiserror::Error)]
 #[non_exhaustive]
@@ -425,6 +456,14 @@ pub enum BroadcastError {
         /// Bytes of the kind.
         len: usize,
         /// Bytes allowed.
+        limit: usize,
+    },
+    /// The body of a line of chat, which stands in an object of its own, nests too deeply.
+    #[error("a line of chat nests {depth} levels deep; the limit is {limit}")]
+    TooDeep {
+        /// Levels of the body.
+        depth: usize,
+        /// Levels allowed.
         limit: usize,
     },
     /// The node shuts down.

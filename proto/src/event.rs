@@ -1,8 +1,11 @@
 //! What the node tells the application.
 
 use alloc::boxed::Box;
+use alloc::sync::Arc;
+use alloc::vec::Vec;
 use core::net::SocketAddr;
 
+use crate::config::Dialect;
 use crate::error::CloseReason;
 use crate::exchange::{Reply, Request, RequestFailure, RequestId};
 use crate::id::{ConnId, PeerId, Side};
@@ -82,6 +85,41 @@ pub enum Event {
         re: Box<str>,
         /// The peer's word for it, cut to 64 bytes; escape it before it reaches a terminal.
         code: Box<str>,
+    },
+    /// A guest is remembered from now on: it joined us, or we it.
+    GuestJoined {
+        /// Who it is.
+        peer: PeerId,
+        /// What it speaks.
+        dialect: Dialect,
+        /// Where it is dialled.
+        addr: SocketAddr,
+    },
+    /// A guest is no longer remembered: it left, did not answer, was forgotten, or gave way to a
+    /// newer one.
+    GuestLeft {
+        /// Who it was.
+        peer: PeerId,
+        /// What it spoke.
+        dialect: Dialect,
+        /// Where it was dialled.
+        addr: SocketAddr,
+    },
+    /// A peer that was asked to add us did not.
+    JoinRefused {
+        /// Where it is.
+        addr: SocketAddr,
+        /// What it speaks.
+        dialect: Dialect,
+        /// Its words, cut to 64 bytes; escape them before they reach a terminal.
+        text: Box<str>,
+    },
+    /// A guest told whom it knows. None of them is dialled unless the application says so.
+    GuestPeers {
+        /// Who told.
+        from: PeerId,
+        /// Their ids and addresses, as far as these are addresses.
+        peers: Vec<(Arc<str>, SocketAddr)>,
     },
     /// Somebody publishes broadcasts under our node id. They are not delivered; a new epoch was
     /// taken if the last one is older than [`Limits::new_epoch_every`](crate::Limits).

@@ -93,6 +93,10 @@ fn inbound_failure(event: &Event) -> Option<SocketAddr> {
         | Event::RequestFailed { .. }
         | Event::Writable { .. }
         | Event::PeerError { .. }
+        | Event::GuestJoined { .. }
+        | Event::GuestLeft { .. }
+        | Event::JoinRefused { .. }
+        | Event::GuestPeers { .. }
         | Event::Impersonated { .. } => None,
     }
 }
@@ -102,8 +106,14 @@ fn cost(event: &Event) -> usize {
         Event::Message(message) => EVENT_COST.saturating_add(message.size()),
         Event::Request(request) => EVENT_COST.saturating_add(request.size()),
         Event::Reply(reply) => EVENT_COST.saturating_add(reply.size()),
+        Event::GuestPeers { peers, .. } => {
+            EVENT_COST.saturating_add(peers.len().saturating_mul(EVENT_COST / 2))
+        }
         Event::PeerUp { .. }
         | Event::PeerDown { .. }
+        | Event::GuestJoined { .. }
+        | Event::GuestLeft { .. }
+        | Event::JoinRefused { .. }
         | Event::ConnectionFailed { .. }
         | Event::RequestFailed { .. }
         | Event::Writable { .. }

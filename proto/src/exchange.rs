@@ -49,6 +49,10 @@ impl ReplyTo {
     pub(crate) const fn new(number: u64) -> Self {
         Self(number)
     }
+
+    pub(crate) const fn number(self) -> u64 {
+        self.0
+    }
 }
 
 impl fmt::Debug for ReplyTo {

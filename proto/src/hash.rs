@@ -3,7 +3,6 @@
 //! Who does not know the key cannot choose values that hash alike. Bytes are hashed as they are,
 //! numbers as little-endian bytes, so the result is the same on every platform.
 #![deny(clippy::arithmetic_side_effects)]
-#![allow(dead_code)] // until the guests are wired in
 
 /// A hash being computed.
 #[derive(Clone, Debug)]

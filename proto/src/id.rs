@@ -101,6 +101,12 @@ impl From<NodeId> for PeerId {
     }
 }
 
+impl From<&PeerId> for PeerId {
+    fn from(peer: &PeerId) -> Self {
+        peer.clone()
+    }
+}
+
 impl fmt::Display for PeerId {
     /// A guest's control characters are escaped.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

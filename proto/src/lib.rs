@@ -33,6 +33,7 @@ mod backoff;
 mod base64;
 mod book;
 mod broadcast;
+mod budget;
 mod config;
 mod ctime;
 mod error;
@@ -40,6 +41,7 @@ mod event;
 mod events;
 mod exchange;
 mod group;
+mod guests;
 mod hash;
 mod id;
 mod limits;
@@ -64,7 +66,8 @@ mod timers;
 mod wire;
 
 pub use action::Action;
-pub use config::{Config, ConfigBuilder, Listen};
+pub use config::{Config, ConfigBuilder, Dialect, GuestHosts, Listen};
+#[doc(hidden)]
 pub use ctime::ctime;
 pub use error::{
     BodyError, BroadcastError, ByeReason, CloseReason, ConfigError, DialError, JsonError, Refused,
@@ -75,7 +78,7 @@ pub use exchange::{NakCode, Reply, ReplyTo, Request, RequestFailure, RequestId};
 pub use id::{ConnId, Identity, NodeId, ParseIdError, PeerId, Side};
 pub use limits::{Limits, MAX_BROADCAST_LINE, MAX_DEPTH, MAX_FIRST_LINE, MAX_GUEST_NAME, MAX_LINE};
 pub use message::{Delivery, Message, Payload};
-pub use node::{Node, PeerInfo, Receipt};
+pub use node::{GuestInfo, Node, PeerInfo, Receipt};
 #[cfg(peerline_planted)]
 pub use planted::Bug;
 pub use queue::Outgoing;

@@ -74,6 +74,29 @@ pub struct Limits {
     /// refused. Default 4: both dial twice.
     pub rivals: usize,
 
+    /// Longest payload of a BTPeer frame sent, or taken as a reply to a request of ours, bytes; a
+    /// request of a stranger is at most [`MAX_FIRST_LINE`]. When longer: refused before anything is
+    /// kept. Default 16 MiB: the framework answers with whole files.
+    pub max_frame: usize,
+    /// Guests remembered, of each dialect. When full: the one least recently heard goes. Default
+    /// 64.
+    pub guests: usize,
+    /// Exchanges with guests under way on our own account: visits, and calls of chat. When full:
+    /// the command answers so. Default 64; those that guests set off come on top, four for each
+    /// guest remembered.
+    pub guest_visits: usize,
+    /// Requests of guests that wait for the application. When full: the next is closed without an
+    /// answer. Default 64.
+    pub guest_requests: usize,
+    /// How long a request of a guest may wait for the application, and how long a step of joining
+    /// a guest may take. Default 60 s, after which the framework gives up too.
+    pub guest_timeout: Duration,
+    /// Messages of guests taken at once from one address before it must slow down. Default 256;
+    /// loopback is exempt.
+    pub guest_burst: u32,
+    /// Time until a guest's address may send one more. Default 62.5 ms (16/s).
+    pub guest_every: Duration,
+
     /// From the dial to the connection. Default 10 s: two lost SYNs (1 s + 2 s + 4 s).
     pub dial_timeout: Duration,
     /// From the connection to the hello. Default 10 s.
@@ -223,6 +246,13 @@ impl Default for Limits {
             max_dialing: 8,
             guest_connections: 4,
             rivals: 4,
+            max_frame: MAX_LINE,
+            guests: 64,
+            guest_visits: 64,
+            guest_requests: 64,
+            guest_timeout: Duration::from_secs(60),
+            guest_burst: 256,
+            guest_every: Duration::from_micros(62_500),
             dial_timeout: Duration::from_secs(10),
             handshake_timeout: Duration::from_secs(10),
             ping_after: Duration::from_secs(8),

@@ -4,7 +4,6 @@
 //! when to end, and this file makes sure that each connection is opened once, half-closed at most
 //! once, dropped exactly once, and that no queue passes its bound.
 
-use alloc::borrow::Cow;
 use alloc::collections::{BTreeMap, BTreeSet, VecDeque};
 use alloc::vec::Vec;
 use core::net::SocketAddr;
@@ -12,13 +11,16 @@ use core::num::NonZeroU32;
 use core::time::Duration;
 
 use crate::action::Action;
+use crate::config::Dialects;
 use crate::error::Violation;
 use crate::id::{ConnId, PeerId, Side};
 use crate::limits::Limits;
 use crate::message::Frame;
 use crate::queue::{Class, FRAME_COST, Full, Outgoing, Queue};
+use crate::session::btpeer::Exchange;
 use crate::session::keepalive::Waits;
-use crate::session::{Closing, Dialect, Phase, Ready};
+use crate::session::opening::Input;
+use crate::session::{Call, Closing, Phase, Ready};
 use crate::stats::Stats;
 use crate::time::Instant;
 use crate::timers::Timers;
@@ -30,6 +32,8 @@ use crate::wire::framing::Framer;
 pub(crate) struct Link {
     pub(crate) addr: SocketAddr,
     pub(crate) side: Side,
+    /// Our own end, if the driver told.
+    pub(crate) local: Option<SocketAddr>,
     pub(crate) phase: Phase,
     framer: Framer,
     queue: Queue,
@@ -38,27 +42,28 @@ pub(crate) struct Link {
 }
 
 impl Link {
-    /// Takes the next line off the received bytes. What arrives in a phase that reads nothing is
+    /// Takes the next message off the received bytes. What arrives in a phase that reads nothing is
     /// discarded.
-    pub(crate) fn next_line<'i>(
+    pub(crate) fn next<'i>(
         &mut self,
         rest: &mut &'i [u8],
-        max_line: usize,
-    ) -> Result<Option<Cow<'i, [u8]>>, Violation> {
+        taken: &Taken,
+    ) -> Result<Option<Input<'i>>, Violation> {
         match &mut self.phase {
-            Phase::Greeting(greeting) => match greeting.detect(rest) {
-                Dialect::Undecided => return Ok(None),
-                Dialect::Native => {}
-                Dialect::Unknown(byte) => return Err(Violation::UnknownDialect { byte }),
-            },
+            Phase::Greeting(greeting) => {
+                return greeting.opening.next(rest, &mut self.framer, taken.spoken);
+            }
+            Phase::Guest(Exchange::Visiting(visit)) => {
+                return Ok(visit.next(rest, taken.max_frame)?.map(Input::Frame));
+            }
             Phase::Ready(_) => {}
             Phase::Closing(closing) if closing.loser.is_some() => {}
-            Phase::Closing(_) | Phase::Dialing { .. } => {
+            Phase::Closing(_) | Phase::Dialing { .. } | Phase::Guest(_) => {
                 *rest = &[];
                 return Ok(None);
             }
         }
-        self.framer.next(rest, self.phase.line_limit(max_line))
+        Ok(self.framer.next(rest, taken.max_line)?.map(Input::Line))
     }
 
     /// Bytes arrived.
@@ -66,8 +71,19 @@ impl Link {
         match &mut self.phase {
             Phase::Greeting(greeting) => greeting.bytes = greeting.bytes.saturating_add(count),
             Phase::Ready(ready) => ready.alive.heard(now),
-            Phase::Dialing { .. } | Phase::Closing(_) => {}
+            Phase::Dialing { .. } | Phase::Guest(_) | Phase::Closing(_) => {}
         }
+    }
+
+    /// Bytes of messages that are not whole yet, and of replies held back.
+    fn pending(&self) -> usize {
+        let of_guest = match &self.phase {
+            Phase::Greeting(greeting) => greeting.opening.pending(),
+            Phase::Guest(Exchange::Visiting(visit)) => visit.held(),
+            Phase::Dialing { call: Call::Btpeer(visit), .. } => visit.frame.len(),
+            Phase::Dialing { .. } | Phase::Guest(_) | Phase::Ready(_) | Phase::Closing(_) => 0,
+        };
+        self.framer.pending().saturating_add(of_guest)
     }
 
     /// Bytes charged to the queue.
@@ -84,6 +100,14 @@ impl Link {
     pub(crate) fn is_stalled(&self, write_stall: Duration, now: Instant) -> bool {
         !self.queue.is_empty() && now >= self.progress + write_stall
     }
+}
+
+/// What is taken from the other side, and in which dialects.
+#[derive(Copy, Clone, Debug)]
+pub(crate) struct Taken {
+    pub(crate) max_line: usize,
+    pub(crate) max_frame: usize,
+    pub(crate) spoken: Dialects,
 }
 
 /// The connections of a node.
@@ -176,6 +200,20 @@ impl Links {
         })
     }
 
+    /// Dials to guests, and exchanges with those that we dialled.
+    pub(crate) fn guests_under_way(&self) -> usize {
+        let visits = self.iter().filter(|(_, link)| match &link.phase {
+            Phase::Dialing { call: Call::Btpeer(_) | Call::Chat { .. }, .. } => true,
+            Phase::Guest(Exchange::Visiting(_)) => true,
+            Phase::Dialing { call: Call::Native { .. }, .. }
+            | Phase::Greeting(_)
+            | Phase::Ready(_)
+            | Phase::Guest(Exchange::Answering { .. } | Exchange::Telling { .. })
+            | Phase::Closing(_) => false,
+        });
+        visits.count()
+    }
+
     /// Accepted connections without a first line.
     pub(crate) fn half_open(&self) -> &BTreeSet<ConnId> {
         &self.half_open
@@ -192,15 +230,22 @@ impl Links {
     pub(crate) fn open(&mut self, addr: SocketAddr, phase: Phase, now: Instant) -> ConnId {
         let side = match &phase {
             Phase::Dialing { .. } => Side::Dialer,
-            Phase::Greeting(_) | Phase::Ready(_) | Phase::Closing(_) => Side::Listener,
+            Phase::Greeting(_) | Phase::Ready(_) | Phase::Guest(_) | Phase::Closing(_) => {
+                Side::Listener
+            }
         };
         let nonce = match &phase {
-            Phase::Dialing { nonce, .. } => Some(*nonce),
-            Phase::Greeting(_) | Phase::Ready(_) | Phase::Closing(_) => None,
+            Phase::Dialing { call: Call::Native { nonce }, .. } => Some(*nonce),
+            Phase::Dialing { .. }
+            | Phase::Greeting(_)
+            | Phase::Ready(_)
+            | Phase::Guest(_)
+            | Phase::Closing(_) => None,
         };
         let link = Link {
             addr,
             side,
+            local: None,
             phase,
             framer: Framer::default(),
             queue: Queue::default(),
@@ -209,9 +254,12 @@ impl Links {
         let conn = self.place(link);
         if let Some(nonce) = nonce {
             self.nonces.insert(nonce, conn);
-            self.actions.push_back(Action::Connect { conn, addr });
-        } else {
-            self.half_open.insert(conn);
+        }
+        match side {
+            Side::Dialer => self.actions.push_back(Action::Connect { conn, addr }),
+            Side::Listener => {
+                self.half_open.insert(conn);
+            }
         }
         self.reschedule(conn, now);
         conn
@@ -292,7 +340,11 @@ impl Links {
         let Some(link) = self.get_mut(conn) else { return };
         let ended = match &link.phase {
             Phase::Ready(ready) => ready.superseded.is_some_and(|superseded| superseded.ended),
-            Phase::Dialing { .. } | Phase::Greeting(_) | Phase::Closing(_) => false,
+            Phase::Guest(Exchange::Answering { ended, .. }) => *ended,
+            Phase::Dialing { .. }
+            | Phase::Greeting(_)
+            | Phase::Guest(Exchange::Visiting(_) | Exchange::Telling { .. })
+            | Phase::Closing(_) => false,
         };
         let since = now;
         link.phase = Phase::Closing(Closing { since, until, finished: false, ended, loser });
@@ -363,6 +415,40 @@ impl Links {
         };
         stats.skipped += u64::from(self.push(conn, frame, class, limit)?);
         stats.lines_out += 1;
+        self.timers_at_most(conn, now + self.write_stall);
+        Ok(())
+    }
+
+    /// Queues a guest's bytes behind those that wait, up to `limit` in all.
+    ///
+    /// # Errors
+    /// [`Full`] when there is no room for them in its queue or in all together. A connection that
+    /// is gone or closing takes nothing and says nothing.
+    pub(crate) fn enqueue_bytes(
+        &mut self,
+        conn: ConnId,
+        bytes: Vec<u8>,
+        limit: usize,
+        now: Instant,
+    ) -> Result<(), Full> {
+        let Some(link) = self.get(conn).filter(|link| matches!(link.phase, Phase::Guest(_))) else {
+            return Ok(());
+        };
+        let (before, was_empty) = (link.queue.charged(), link.queue.is_empty());
+        let cost = bytes.len().saturating_add(FRAME_COST);
+        if self.queued.saturating_add(cost) > self.queued_total {
+            return Err(Full { queued: self.queued, limit: self.queued_total });
+        }
+        let Some(link) = self.get_mut(conn) else { return Ok(()) };
+        link.queue.push_bytes(bytes, limit)?;
+        if was_empty {
+            link.progress = now;
+        }
+        let after = link.queue.charged();
+        self.queued = self.queued.saturating_sub(before).saturating_add(after);
+        if was_empty {
+            self.actions.push_back(Action::Send { conn });
+        }
         self.timers_at_most(conn, now + self.write_stall);
         Ok(())
     }
@@ -463,7 +549,7 @@ impl Links {
 
     /// Bytes charged to all queues, and bytes of unfinished lines.
     pub(crate) fn buffered(&self) -> usize {
-        let pending: usize = self.iter().map(|(_, link)| link.framer.pending()).sum();
+        let pending: usize = self.iter().map(|(_, link)| link.pending()).sum();
         self.queued.saturating_add(pending)
     }
 
@@ -472,8 +558,13 @@ impl Links {
     /// Tells the driver not to read a connection.
     pub(crate) fn pause(&mut self, conn: ConnId, now: Instant) {
         let Some(link) = self.get_mut(conn) else { return };
-        let Phase::Ready(ready) = &mut link.phase else { return };
-        ready.alive.freeze(now);
+        match &mut link.phase {
+            Phase::Ready(ready) => ready.alive.freeze(now),
+            Phase::Guest(Exchange::Visiting(_)) => {}
+            Phase::Dialing { .. } | Phase::Greeting(_) | Phase::Guest(_) | Phase::Closing(_) => {
+                return;
+            }
+        }
         if self.paused.insert(conn) {
             self.actions.push_back(Action::PauseReading { conn });
         }
@@ -528,6 +619,7 @@ impl Links {
             Phase::Greeting(greeting) => greeting.until,
             Phase::Ready(Ready { superseded: Some(superseded), .. }) => superseded.until,
             Phase::Ready(ready) => ready.alive.next_deadline(&self.waits),
+            Phase::Guest(exchange) => exchange.deadline(),
             Phase::Closing(closing) => closing.until,
         };
         if !link.queue.is_empty() {
@@ -555,6 +647,8 @@ impl Links {
                 Phase::Dialing { until, .. } => *until = dial,
                 Phase::Greeting(greeting) => greeting.until = greet,
                 Phase::Ready(ready) => ready.alive.start_anew(now),
+                // The deadline of a request is the application's, whoever slept.
+                Phase::Guest(_) => {}
                 Phase::Closing(closing) if closing.finished => closing.until = linger,
                 Phase::Closing(closing) => closing.until = flush,
             }

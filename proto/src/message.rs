@@ -9,7 +9,7 @@ use core::ops::Range;
 use serde::{Deserialize, Serialize};
 
 use crate::error::BodyError;
-use crate::id::{ConnId, NodeId};
+use crate::id::{ConnId, PeerId};
 use crate::limits::MAX_DEPTH;
 use crate::time::UnixTime;
 use crate::wire::json;
@@ -111,7 +111,7 @@ pub enum Delivery {
 #[cfg_attr(feature = "testing", derive(Hash))]
 pub struct Message {
     pub(crate) frame: Frame,
-    pub(crate) from: NodeId,
+    pub(crate) from: PeerId,
     pub(crate) conn: ConnId,
     pub(crate) delivery: Delivery,
     pub(crate) time: UnixTime,
@@ -128,9 +128,9 @@ pub(crate) enum Kind {
 }
 
 impl Message {
-    /// Who published it.
-    pub fn from(&self) -> NodeId {
-        self.from
+    /// Who published it. By its own word, or that of whoever passed it on.
+    pub fn from(&self) -> &PeerId {
+        &self.from
     }
 
     /// The connection it came by.
@@ -197,7 +197,7 @@ mod tests {
     fn message() -> Message {
         Message {
             frame: Frame::new("{\"kind\":\"K\",\"msg\":[1,2]}\n"),
-            from: NodeId::from_random_bytes([1; 16]),
+            from: crate::id::NodeId::from_random_bytes([1; 16]).into(),
             conn: ConnId::new(0, NonZeroU32::MIN),
             delivery: Delivery::Direct,
             time: UnixTime::from_millis(77),

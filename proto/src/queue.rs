@@ -183,6 +183,18 @@ impl Queue {
         Ok(dropped)
     }
 
+    /// Queues bytes behind all that is staged, for a connection without classes. `limit` bounds what
+    /// is charged afterwards.
+    pub(crate) fn push_bytes(&mut self, bytes: Vec<u8>, limit: usize) -> Result<(), Full> {
+        let cost = bytes.len().saturating_add(FRAME_COST);
+        if self.charged().saturating_add(cost) > limit {
+            return Err(Full { queued: self.charged(), limit });
+        }
+        self.staged_bytes = self.staged_bytes.saturating_add(bytes.len());
+        self.staged.push_back(Piece::Copied { bytes, frames: 1 });
+        Ok(())
+    }
+
     /// Drops the lowest classes, up to and with `victim`, until at most `allowed` bytes are charged
     /// or none is left. Returns how many.
     pub(crate) fn make_room(&mut self, victim: Class, allowed: usize) -> u32 {

@@ -39,6 +39,11 @@ pub struct Stats {
     pub not_taken: u64,
     /// One-to-one messages for somebody else.
     pub not_for_us: u64,
+    /// Messages of guests that came too fast, or asked for what they may not have.
+    pub guests_ignored: u64,
+    /// Chat objects that are none, or that could not be carried out: too long, nobody to take them,
+    /// too many waiting.
+    pub chat_dropped: u64,
     /// Addresses told too fast, or over what the book holds.
     pub addresses_ignored: u64,
     /// Pings not answered because too many answers wait.

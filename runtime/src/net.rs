@@ -103,6 +103,11 @@ pub(crate) fn dial_ended<S: AsDescriptor>(socket: &S) -> io::Result<bool> {
     }
 }
 
+/// Our own end of a connection.
+pub(crate) fn local_addr<S: AsDescriptor>(socket: &S) -> Option<SocketAddr> {
+    SockRef::from(socket).local_addr().ok()?.as_socket()
+}
+
 /// Shuts down the writing half. If the connection is gone, reading tells.
 pub(crate) fn finish<S: AsDescriptor>(socket: &S) {
     SockRef::from(socket).shutdown(std::net::Shutdown::Write).ok();

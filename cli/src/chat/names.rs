@@ -33,9 +33,11 @@ pub(super) enum Found {
 }
 
 impl Names {
-    /// The name to print before a line that came from this node, said by whoever it names.
-    pub(super) fn speaker(&mut self, from: NodeId, originator: &str) -> String {
+    /// The name to print before a line that came from this peer, said by whoever it names.
+    pub(super) fn speaker(&mut self, from: &PeerId, originator: &str) -> String {
         let shown = escape::text(originator, escape::MOST_NAME);
+        // A chat peer has no other name than the one it says.
+        let Some(from) = from.node() else { return shown };
         if !said::is_name_of(originator, from) {
             return format!("{shown} (through {})", self.show(&PeerId::from(from)));
         }
@@ -125,7 +127,7 @@ mod tests {
         let mut names = Names::default();
         let bob = PeerId::from(id(BOB));
         assert_eq!(names.show(&bob), "67e55044");
-        assert_eq!(names.speaker(id(BOB), "bob-67e5"), "bob-67e5");
+        assert_eq!(names.speaker(&id(BOB).into(), "bob-67e5"), "bob-67e5");
         assert_eq!(names.show(&bob), "bob-67e5");
         names.forget(&bob);
         assert_eq!(names.show(&bob), "67e55044");
@@ -134,7 +136,7 @@ mod tests {
     #[test]
     fn a_name_that_cannot_be_the_nodes_own_is_not_learned() {
         let mut names = Names::default();
-        assert_eq!(names.speaker(id(BOB), "ann-1234"), "ann-1234 (through 67e55044)");
+        assert_eq!(names.speaker(&id(BOB).into(), "ann-1234"), "ann-1234 (through 67e55044)");
         assert_eq!(names.show(&id(BOB).into()), "67e55044");
     }
 
@@ -142,7 +144,7 @@ mod tests {
     fn names_are_escaped_and_cut() {
         let mut names = Names::default();
         let evil = format!("\u{1b}]0;{}-67e5", "x".repeat(100));
-        let shown = names.speaker(id(BOB), &evil);
+        let shown = names.speaker(&id(BOB).into(), &evil);
         assert!(
             shown.starts_with("\\u{1b}]0;xxx") && shown.ends_with("more characters)"),
             "{shown}"
@@ -155,7 +157,7 @@ mod tests {
     #[test]
     fn a_peer_is_found_by_the_beginning_of_its_name_or_id() {
         let mut names = Names::default();
-        names.speaker(id(BOB), "bob-67e5");
+        names.speaker(&id(BOB).into(), "bob-67e5");
         let bob = Found::One(id(BOB).into());
         for who in ["bob-67e5", "b", "67e55", BOB] {
             assert_eq!(names.find(who, &peers()), bob, "{who}");
@@ -168,8 +170,8 @@ mod tests {
     #[test]
     fn a_whole_name_is_no_beginning_of_another() {
         let mut names = Names::default();
-        names.speaker(id(BOB), "b-67e5");
-        names.speaker(id(ANN), "b-67e5-67e5");
+        names.speaker(&id(BOB).into(), "b-67e5");
+        names.speaker(&id(ANN).into(), "b-67e5-67e5");
         assert_eq!(names.find("b-67e5", &peers()), Found::One(id(BOB).into()));
     }
 }

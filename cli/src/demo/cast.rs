@@ -43,7 +43,7 @@ pub(super) enum What {
     /// It has lost this peer, and why.
     Down(PeerId, String),
     /// A message came, by the word of the node that published it.
-    Letter(Letter, NodeId),
+    Letter(Letter, PeerId),
     /// A message came that nobody of ours would send.
     Stray,
 }
@@ -138,7 +138,7 @@ impl Teller {
         let is_news = message.delivery() == Delivery::Broadcast;
         self.tell(match message.parse::<(usize, u32)>() {
             Ok((from, number)) if is_news == (purpose == Purpose::News) => {
-                What::Letter(Letter { purpose, from, number }, message.from())
+                What::Letter(Letter { purpose, from, number }, message.from().clone())
             }
             Ok(_) | Err(_) => What::Stray,
         });

@@ -10,11 +10,11 @@ use crate::group::{canonical, is_dialable};
 use crate::id::{ConnId, PeerId, Side};
 use crate::limits::MAX_BROADCAST_LINE;
 use crate::message::{Frame, Payload};
-use crate::node::Node;
 use crate::node::part::Parting;
+use crate::node::{Node, chat};
 use crate::queue::{Class, FRAME_COST};
 use crate::route::Router;
-use crate::session::Phase;
+use crate::session::{Call, Phase};
 use crate::time::Instant;
 use crate::wire::encode::{self, HelloOut};
 
@@ -27,6 +27,8 @@ pub struct Receipt {
     /// Neighbours whose queue was full; each gets an [`Event::Writable`](crate::Event::Writable)
     /// later.
     pub skipped: usize,
+    /// Chat peers that are to hear it, if it is a line of chat.
+    pub guests: usize,
 }
 
 impl Node {
@@ -50,19 +52,7 @@ impl Node {
     pub fn dial(&mut self, addr: SocketAddr, now: Instant) -> Result<ConnId, DialError> {
         self.advance(now);
         let addr = canonical(addr);
-        if self.stopping.is_some() {
-            return Err(DialError::Stopping);
-        }
-        if !is_dialable(addr) {
-            return Err(DialError::Unusable(addr));
-        }
-        if self.is_listening(addr) || self.book.is_own(addr, self.now) {
-            return Err(DialError::Own(addr));
-        }
-        if self.events.is_over() {
-            let (queued, limit) = (self.events.charged(), self.events.limit());
-            return Err(DialError::Busy { queued, limit });
-        }
+        self.may_dial(addr)?;
         if let Some(conn) = self.dialing(addr) {
             return Err(DialError::Dialing { conn });
         }
@@ -145,6 +135,9 @@ impl Node {
 
     /// Publishes a message to every node of the network.
     ///
+    /// The kind `CHAT` is that of the chat network: chat peers hear it too, and what is published is
+    /// an object that says who, what and when: `{"originator":…,"msg":BODY,"time":…}`.
+    ///
     /// ```
     /// # use peerline_proto::*;
     /// # let id = Identity::new(NodeId::from_random_bytes([1; 16]));
@@ -170,6 +163,20 @@ impl Node {
         if kind.len() > max_kind {
             return Err(BroadcastError::KindTooLong { len: kind.len(), limit: max_kind });
         }
+        if kind != chat::CHAT {
+            return self.publish(kind, body);
+        }
+        let line = self.chat_line(body)?;
+        let receipt = self.publish(kind, &line.said)?;
+        Ok(Receipt { guests: self.chat_published(body, &line), ..receipt })
+    }
+
+    /// Publishes a line whose kind and body are what they should be.
+    pub(super) fn publish(
+        &mut self,
+        kind: &str,
+        body: &Payload,
+    ) -> Result<Receipt, BroadcastError> {
         let number = self.broadcasts.next();
         let line = encode::broadcast(self.id, number, self.unix(), kind, body);
         let (len, limit) =
@@ -217,7 +224,10 @@ impl Node {
             .iter()
             .filter_map(|conn| match &self.links.get(*conn)?.phase {
                 Phase::Ready(ready) => ready.listens,
-                Phase::Dialing { .. } | Phase::Greeting(_) | Phase::Closing(_) => None,
+                Phase::Dialing { .. }
+                | Phase::Greeting(_)
+                | Phase::Guest(_)
+                | Phase::Closing(_) => None,
             })
             .collect();
         let was_up = self.end_peer(peer, &CloseReason::Local, ByeReason::Disconnect);
@@ -267,9 +277,28 @@ impl Node {
 
     // ---- what the verbs share ----
 
+    /// Whether the application may dial this address now.
+    pub(super) fn may_dial(&self, addr: SocketAddr) -> Result<(), DialError> {
+        if self.stopping.is_some() {
+            return Err(DialError::Stopping);
+        }
+        if !is_dialable(addr) {
+            return Err(DialError::Unusable(addr));
+        }
+        if self.is_listening(addr) || self.book.is_own(addr, self.now) {
+            return Err(DialError::Own(addr));
+        }
+        if self.events.is_over() {
+            let (queued, limit) = (self.events.charged(), self.events.limit());
+            return Err(DialError::Busy { queued, limit });
+        }
+        Ok(())
+    }
+
     pub(super) fn open_dial(&mut self, addr: SocketAddr) -> ConnId {
         let until = self.now + self.config.limits().dial_timeout;
-        let phase = Phase::Dialing { until, nonce: self.rng.json_integer() };
+        let call = Call::Native { nonce: self.rng.json_integer() };
+        let phase = Phase::Dialing { until, call };
         self.stats.connections_opened += 1;
         self.links.open(addr, phase, self.now)
     }
@@ -278,8 +307,10 @@ impl Node {
     fn dialing(&self, addr: SocketAddr) -> Option<ConnId> {
         let mut dials = self.links.iter().filter(|(_, link)| {
             let under_way = match &link.phase {
-                Phase::Dialing { .. } | Phase::Greeting(_) => true,
-                Phase::Ready(_) | Phase::Closing(_) => false,
+                Phase::Dialing { call: Call::Native { .. }, .. } | Phase::Greeting(_) => true,
+                Phase::Dialing { .. } | Phase::Ready(_) | Phase::Guest(_) | Phase::Closing(_) => {
+                    false
+                }
             };
             under_way && link.side == Side::Dialer && link.addr == addr
         });

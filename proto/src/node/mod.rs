@@ -4,7 +4,10 @@
 //! message does is in [`on`], what the application may ask in [`commands`] and [`queries`], what
 //! time does in [`tend`], how connections end in [`part`].
 
+mod btpeer;
+mod chat;
 mod commands;
+mod guests;
 mod on;
 mod part;
 mod queries;
@@ -23,20 +26,25 @@ use crate::error::{CloseReason, Refused, TransportError, Violation};
 use crate::event::Event;
 use crate::events::Events;
 use crate::group::canonical;
+use crate::guests::Rates;
+use crate::guests::btpeer::Btpeer;
+use crate::guests::chat::{Chat, chat_id};
 use crate::id::{ConnId, Identity, NodeId};
-use crate::links::Links;
+use crate::links::{Links, Taken};
 use crate::message::Frame;
 use crate::peers::{self, Peers};
 use crate::queue::{Class, Outgoing};
 use crate::rng::Rng;
 use crate::route::Router;
 use crate::seen::Recent;
-use crate::session::{Greeting, Phase, Reception, reception};
+use crate::session::opening::{Input, Opening};
+use crate::session::{Call, Greeting, Phase, Reception, reception};
 use crate::stats::Stats;
 use crate::time::{Instant, Start, UnixTime};
 use crate::wire::native::{self, Received};
 
 pub use commands::Receipt;
+pub use guests::GuestInfo;
 pub use queries::PeerInfo;
 
 use part::Parting;
@@ -95,6 +103,11 @@ pub struct Node {
     stopping: Option<Instant>,
     /// Reused for the receivers of a broadcast; empty in between.
     receivers: Vec<ConnId>,
+    btpeer: Btpeer,
+    chat: Chat,
+    rates: Rates,
+    /// Counts the requests of guests, and ours to them.
+    guest_count: u64,
 }
 
 impl Node {
@@ -124,6 +137,10 @@ impl Node {
             plan_at: None,
             stopping: None,
             receivers: Vec::new(),
+            btpeer: Btpeer::new(limits),
+            chat: Chat::new(&chat_id(config.chat_name(), id), (rng.u64(), rng.u64()), limits),
+            rates: Rates::new(limits.guest_burst, limits.guest_every),
+            guest_count: 0,
             rng,
             config,
         }
@@ -153,18 +170,32 @@ impl Node {
             });
         }
         self.make_room_for_half_open();
-        let greeting = self.greeting();
+        let greeting = self.greeting(Opening::ANY);
         self.stats.connections_opened += 1;
         Ok(self.links.open(canonical(addr), Phase::Greeting(greeting), self.now))
+    }
+
+    /// The socket of a connection is bound to this address: what a guest is told that we are at. To
+    /// be said, if it is known, right after [`accepted`](Self::accepted) and before
+    /// [`connected`](Self::connected); without it a guess must do.
+    pub fn local_addr(&mut self, conn: ConnId, local: SocketAddr) {
+        if let Some(link) = self.links.get_mut(conn) {
+            link.local = Some(canonical(local));
+        }
     }
 
     /// The good answer to [`Action::Connect`].
     pub fn connected(&mut self, conn: ConnId, now: Instant) {
         self.advance(now);
         let Some(link) = self.links.get(conn) else { return };
-        let (Phase::Dialing { nonce, .. }, addr) = (&link.phase, link.addr) else { return };
-        let nonce = *nonce;
-        let greeting = self.greeting();
+        let (Phase::Dialing { call, .. }, addr) = (&link.phase, link.addr) else { return };
+        let nonce = match call {
+            Call::Native { nonce } => *nonce,
+            Call::Btpeer(_) | Call::Chat { .. } => {
+                return self.on_guest_connected(conn, call.clone());
+            }
+        };
+        let greeting = self.greeting(Opening::Native);
         if let Some(link) = self.links.get_mut(conn) {
             link.phase = Phase::Greeting(greeting);
         }
@@ -180,8 +211,12 @@ impl Node {
         link.heard(bytes.len(), self.now);
         self.stats.bytes_in += bytes.len() as u64;
         let mut rest = bytes;
-        while let Some(line) = self.next_line(conn, &mut rest) {
-            self.on_line(conn, &line);
+        while let Some(input) = self.next_input(conn, &mut rest) {
+            match input {
+                Input::Line(line) => self.on_line(conn, &line),
+                Input::Object(object) => self.on_object(conn, &object),
+                Input::Frame(frame) => self.on_frame(conn, frame),
+            }
         }
     }
 
@@ -210,6 +245,7 @@ impl Node {
             Phase::Ready(ref ready) if why == TransportError::Eof && ready.superseded.is_some() => {
                 self.on_superseded_end(conn);
             }
+            Phase::Guest(_) => self.on_guest_closed(conn, why),
             Phase::Dialing { .. } | Phase::Greeting(_) | Phase::Ready(_) => {
                 self.end(conn, CloseReason::Transport(why), Parting::Drop);
             }
@@ -273,15 +309,17 @@ impl Node {
         self.now = self.now.max(now);
     }
 
-    fn greeting(&self) -> Greeting {
+    fn greeting(&self, opening: Opening) -> Greeting {
         let until = self.now + self.config.limits().handshake_timeout;
-        Greeting { until, since: self.now, bytes: 0, blanks: Some(0) }
+        Greeting { until, since: self.now, bytes: 0, opening }
     }
 
-    fn next_line<'i>(&mut self, conn: ConnId, rest: &mut &'i [u8]) -> Option<Cow<'i, [u8]>> {
-        let max_line = self.config.limits().max_line;
-        match self.links.get_mut(conn)?.next_line(rest, max_line) {
-            Ok(line) => line,
+    fn next_input<'i>(&mut self, conn: ConnId, rest: &mut &'i [u8]) -> Option<Input<'i>> {
+        let limits = self.config.limits();
+        let (max_line, max_frame) = (limits.max_line, limits.max_frame);
+        let taken = Taken { max_line, max_frame, spoken: self.config.dialects() };
+        match self.links.get_mut(conn)?.next(rest, &taken) {
+            Ok(input) => input,
             Err(violation) => {
                 self.violation(conn, violation);
                 None

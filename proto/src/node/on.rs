@@ -6,18 +6,19 @@ use core::net::SocketAddr;
 use core::time::Duration;
 
 use crate::broadcast;
+use crate::budget::Budget;
 use crate::config::{DEFAULT_NETWORK, Listen};
 use crate::error::{ByeReason, CloseReason, Violation};
 use crate::event::Event;
 use crate::id::{ConnId, NodeId, PeerId, Side};
 use crate::limits::{MAX_BROADCAST_LINE, MAX_GUEST_NAME};
 use crate::message::{Delivery, Kind, Message};
-use crate::node::Node;
 use crate::node::part::Parting;
+use crate::node::{Node, chat};
 use crate::peers::{Arrival, Verdict};
 use crate::queue::{CONTROL_BURST, Class};
 use crate::session::keepalive::KeepAlive;
-use crate::session::{Budget, Phase, Ready, Superseded};
+use crate::session::{Phase, Ready, Superseded};
 use crate::time::UnixTime;
 use crate::wire::json::Span;
 use crate::wire::native::{Addr, Broadcast, Bye, Direct, ErrorLine, Hello, Msg, Received, told};
@@ -238,11 +239,16 @@ impl Node {
             let known = self.addresses_for(conn, None);
             self.control(conn, encode::addr(&known, false));
         }
+        self.ask_addresses(conn);
+    }
+
+    /// Asks a native peer for addresses, which then do not count as unasked.
+    pub(super) fn ask_addresses(&mut self, conn: ConnId) {
         let answer = self.config.limits().addr_answer;
-        if let Some(ready) = self.ready_mut(conn) {
-            ready.budget.grant(u32::try_from(answer).unwrap_or(u32::MAX));
-        }
-        self.control(conn, encode::getaddr((version != 0).then_some(answer)));
+        let Some(ready) = self.ready_mut(conn) else { return };
+        ready.budget.grant(u32::try_from(answer).unwrap_or(u32::MAX));
+        let max = (ready.version != 0).then_some(answer);
+        self.control(conn, encode::getaddr(max));
     }
 
     /// Applies the rule on two connections to one node.
@@ -308,7 +314,7 @@ impl Node {
         let Some(link) = self.links.get(conn) else { return };
         let place = match &link.phase {
             Phase::Ready(ready) => ready.listens,
-            Phase::Dialing { .. } | Phase::Greeting(_) | Phase::Closing(_) => {
+            Phase::Dialing { .. } | Phase::Greeting(_) | Phase::Guest(_) | Phase::Closing(_) => {
                 (link.side == Side::Dialer).then_some(link.addr)
             }
         };
@@ -445,9 +451,13 @@ impl Node {
             let again = self.flood(&frame, Class::Forwarded, Some(conn));
             self.stats.forwarded += again.queued as u64;
         }
+        if chat::CHAT == said.kind.as_text().unwrap_or_default() && !self.is_new_chat(said.msg.text)
+        {
+            return;
+        }
         self.deliver(Message {
             frame,
-            from: originator,
+            from: PeerId::Node(originator),
             conn,
             delivery: Delivery::Broadcast,
             time: UnixTime::from_millis(said.time),
@@ -485,7 +495,7 @@ impl Node {
         }
         self.deliver(Message {
             frame: line.frame(),
-            from,
+            from: PeerId::Node(from),
             conn,
             delivery: Delivery::Direct,
             time: UnixTime::from_millis(said.time),
@@ -541,7 +551,9 @@ impl Node {
     pub(super) fn ready_mut(&mut self, conn: ConnId) -> Option<&mut Ready> {
         match &mut self.links.get_mut(conn)?.phase {
             Phase::Ready(ready) => Some(ready),
-            Phase::Dialing { .. } | Phase::Greeting(_) | Phase::Closing(_) => None,
+            Phase::Dialing { .. } | Phase::Greeting(_) | Phase::Guest(_) | Phase::Closing(_) => {
+                None
+            }
         }
     }
 }
@@ -578,7 +590,7 @@ fn range_of(span: &Span<'_>) -> core::ops::Range<usize> {
 }
 
 /// The first bytes of a text, whole characters.
-fn cut(text: &str) -> Box<str> {
+pub(super) fn cut(text: &str) -> Box<str> {
     let end = (0..=MAX_ERROR_TEXT.min(text.len())).rev().find(|end| text.is_char_boundary(*end));
     text.get(..end.unwrap_or_default()).unwrap_or_default().into()
 }

@@ -2,10 +2,12 @@
 
 use crate::error::{ByeReason, CloseReason, Violation};
 use crate::event::Event;
+use crate::exchange::{NakCode, RequestFailure};
 use crate::id::{ConnId, PeerId, Side};
 use crate::node::Node;
 use crate::peers::Departure;
-use crate::session::Phase;
+use crate::session::btpeer::Exchange;
+use crate::session::{Call, Phase};
 use crate::time::Instant;
 use crate::wire::encode;
 
@@ -28,7 +30,8 @@ impl Node {
         let blame = match &link.phase {
             Phase::Greeting(_) => link.side == Side::Listener,
             Phase::Ready(_) | Phase::Closing(_) => true,
-            Phase::Dialing { .. } => false,
+            // What a guest that we dialled answers wrongly is a failed dial as well.
+            Phase::Dialing { .. } | Phase::Guest(_) => false,
         };
         self.stats.violations += u64::from(blame);
         if matches!(link.phase, Phase::Closing(_)) {
@@ -47,9 +50,16 @@ impl Node {
             Phase::Ready(ready) => {
                 (Some(ready.peer.clone()), ready.version, Some(ready.alive.last_heard()))
             }
-            Phase::Dialing { .. } | Phase::Greeting(_) => (None, 1, None),
+            Phase::Dialing { .. } | Phase::Greeting(_) | Phase::Guest(_) => (None, 1, None),
         };
-        if side == Side::Dialer {
+        let call = match &link.phase {
+            Phase::Dialing { call, .. } => Some(call.clone()),
+            Phase::Guest(Exchange::Visiting(visit)) => Some(Call::Btpeer(visit.clone())),
+            Phase::Greeting(_) | Phase::Ready(_) | Phase::Guest(_) | Phase::Closing(_) => None,
+        };
+        let failure = unreached(&reason);
+        let is_native = !matches!(call, Some(Call::Btpeer(_) | Call::Chat { .. }));
+        if side == Side::Dialer && is_native {
             match heard {
                 Some(heard) => self.book.ended(addr, heard, self.now, &mut self.rng),
                 None => self.book.failed(addr, self.now, &mut self.rng),
@@ -70,6 +80,9 @@ impl Node {
             None => Event::ConnectionFailed { conn, addr, side, reason, repeats: 0 },
         });
         self.part(conn, parting, version, loser);
+        if let Some(call) = call {
+            self.on_guest_unreached(addr, &call, failure);
+        }
         if let Some(peer) = stays {
             // What was full went with the connection; the peer has another.
             self.emit(Event::Writable { peer });
@@ -85,7 +98,13 @@ impl Node {
         }
     }
 
-    fn part(&mut self, conn: ConnId, parting: Parting, version: u64, loser: Option<PeerId>) {
+    pub(super) fn part(
+        &mut self,
+        conn: ConnId,
+        parting: Parting,
+        version: u64,
+        loser: Option<PeerId>,
+    ) {
         let latest = self.stopping.unwrap_or(Instant::MAX);
         let bye = match parting {
             Parting::Drop => return self.let_go(conn),
@@ -124,7 +143,16 @@ impl Node {
             self.links.drop_now(conn);
             return;
         }
+        self.stop_waiting(conn);
         self.stats.lost_at_close += self.links.drop_now(conn);
+    }
+
+    /// Nobody waits on a connection for the application's answer any more.
+    pub(super) fn stop_waiting(&mut self, conn: ConnId) {
+        let phase = self.links.get(conn).map(|link| &link.phase);
+        if let Some(Phase::Guest(Exchange::Answering { token, .. })) = phase {
+            self.btpeer.answered(*token);
+        }
     }
 
     /// Ends all connections of a peer. False if there is none.
@@ -134,5 +162,27 @@ impl Node {
             self.end(*conn, reason.clone(), Parting::Bye(bye));
         }
         !conns.is_empty()
+    }
+}
+
+/// What the end of a visit means to the request it was for.
+fn unreached(reason: &CloseReason) -> RequestFailure {
+    match reason {
+        CloseReason::Local => RequestFailure::Stopping,
+        CloseReason::Violation(_) => RequestFailure::Nak { code: NakCode::TooLarge, at: None },
+        CloseReason::Transport(_) | CloseReason::DialTimeout => {
+            RequestFailure::Nak { code: NakCode::NoRoute, at: None }
+        }
+        CloseReason::Goodbye(_)
+        | CloseReason::Duplicate
+        | CloseReason::SelfConnection
+        | CloseReason::SameId
+        | CloseReason::Full { .. }
+        | CloseReason::Crowded { .. }
+        | CloseReason::Network
+        | CloseReason::Version { .. }
+        | CloseReason::HandshakeTimeout
+        | CloseReason::KeepAliveTimeout
+        | CloseReason::WriteStall => RequestFailure::Timeout,
     }
 }

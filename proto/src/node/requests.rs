@@ -33,13 +33,16 @@ impl Node {
     /// See [`ReplyError`]; nothing was said.
     pub fn reply(
         &mut self,
-        _to: ReplyTo,
-        _kind: &str,
-        _body: &Payload,
-        _last: bool,
+        to: ReplyTo,
+        kind: &str,
+        body: &Payload,
+        last: bool,
         now: Instant,
     ) -> Result<(), ReplyError> {
         self.advance(now);
+        if let Some(done) = self.reply_to_guest(to, kind, body, last) {
+            return done;
+        }
         Err(ReplyError::Gone)
     }
 
@@ -47,8 +50,11 @@ impl Node {
     ///
     /// # Errors
     /// See [`ReplyError`]; nothing was said.
-    pub fn refuse(&mut self, _to: ReplyTo, _code: NakCode, now: Instant) -> Result<(), ReplyError> {
+    pub fn refuse(&mut self, to: ReplyTo, _code: NakCode, now: Instant) -> Result<(), ReplyError> {
         self.advance(now);
+        if let Some(done) = self.refuse_guest(to) {
+            return done;
+        }
         Err(ReplyError::Gone)
     }
 }

@@ -9,7 +9,7 @@ use crate::node::Node;
 use crate::node::part::Parting;
 use crate::overlay::{self, Candidate, Surroundings, Targets};
 use crate::session::keepalive::Due;
-use crate::session::{Phase, Ready};
+use crate::session::{Call, Phase, Ready};
 use crate::time::Instant;
 
 /// Least time between two thoughts about dialling, so that a storm of changes is one thought.
@@ -49,6 +49,8 @@ impl Node {
             Phase::Closing(closing) if closing.until <= now || stalled => self.let_go(conn),
             Phase::Closing(_) => {}
             _ if stalled => self.end(conn, CloseReason::WriteStall, Parting::Drop),
+            Phase::Guest(exchange) if exchange.deadline() <= now => self.on_guest_late(conn),
+            Phase::Guest(_) => {}
             Phase::Dialing { until, .. } if *until <= now => {
                 self.end(conn, CloseReason::DialTimeout, Parting::Drop);
             }
@@ -128,7 +130,12 @@ impl Node {
             let (dialing, listens) = match &link.phase {
                 // Over already; when it may be dialled again, the book says.
                 Phase::Closing(_) => continue,
-                Phase::Dialing { .. } | Phase::Greeting(_) => (dialled, None),
+                // Guests are none of the overlay's.
+                Phase::Guest(_)
+                | Phase::Dialing { call: Call::Btpeer(_) | Call::Chat { .. }, .. } => continue,
+                Phase::Dialing { call: Call::Native { .. }, .. } | Phase::Greeting(_) => {
+                    (dialled, None)
+                }
                 Phase::Ready(ready) => (false, ready.listens),
             };
             around.outbound += usize::from(dialled);

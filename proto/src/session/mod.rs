@@ -11,45 +11,76 @@
 //!               └──────── failed ──► Drop ◄───┘
 //! ```
 //!
+//! A guest has no session: its connection carries one exchange. A BTPeer request leads from
+//! Greeting to Guest, and so does a dial to a BTPeer peer; a chat object, and a dial that delivers
+//! one, lead to Closing at once.
+//!
 //! Knows neither the other connections nor the node; it is told, and asked.
 
+pub(crate) mod btpeer;
 pub(crate) mod keepalive;
+pub(crate) mod opening;
 
+use alloc::sync::Arc;
 use core::net::SocketAddr;
 
+use crate::budget::Budget;
 use crate::id::PeerId;
-use crate::limits::MAX_FIRST_LINE;
+use crate::session::btpeer::{Exchange, Visit};
 use crate::session::keepalive::KeepAlive;
+use crate::session::opening::Opening;
 use crate::time::Instant;
 use crate::wire::native::MsgKind;
-
-/// Blanks allowed before the first byte of a dialect.
-pub(crate) const LEADING_BLANKS: u8 = 64;
 
 /// Where a connection is in its life, with what belongs to that part of it alone.
 #[derive(Clone, Debug)]
 #[cfg_attr(feature = "testing", derive(Hash))]
 pub(crate) enum Phase {
     /// We dialled; the transport has not answered.
-    Dialing { until: Instant, nonce: u64 },
+    Dialing { until: Instant, call: Call },
     /// The transport is there; the other's first line is not.
     Greeting(Greeting),
     /// A peer is there.
     Ready(Ready),
+    /// A guest's one exchange is under way.
+    Guest(Exchange),
     /// It ends in order: what is queued goes out, then the other's end is awaited.
     Closing(Closing),
 }
 
-/// Before the other's hello.
-#[derive(Copy, Clone, Debug)]
+/// What a dial is for, and in which dialect.
+#[derive(Clone, Debug)]
+#[cfg_attr(feature = "testing", derive(Hash))]
+pub(crate) enum Call {
+    /// A session; the nonce of our hello.
+    Native { nonce: u64 },
+    /// A request to a BTPeer peer.
+    Btpeer(Visit),
+    /// An object for a chat peer, by the id it gave itself if it has one yet.
+    Chat { say: Say, to: Option<Arc<str>> },
+}
+
+/// What a chat peer is told.
+#[derive(Clone, Debug, Eq, PartialEq)]
+#[cfg_attr(feature = "testing", derive(Hash))]
+pub(crate) enum Say {
+    /// That we are here; where that is, is known when the connection is.
+    Ping,
+    /// That we heard it is there.
+    Pong,
+    /// An object that is written already.
+    Object(Arc<str>),
+}
+
+/// Before the other's first message.
+#[derive(Clone, Debug)]
 #[cfg_attr(feature = "testing", derive(Hash))]
 pub(crate) struct Greeting {
     pub(crate) until: Instant,
     pub(crate) since: Instant,
     /// Bytes received.
     pub(crate) bytes: usize,
-    /// Blanks before the first other byte; `None` once that was seen.
-    pub(crate) blanks: Option<u8>,
+    pub(crate) opening: Opening,
 }
 
 /// A session with a peer.
@@ -102,7 +133,8 @@ impl Phase {
             Self::Ready(ready) if ready.version == 0 => PhaseName::ReadyV0,
             Self::Ready(_) => PhaseName::Ready,
             Self::Closing(closing) if closing.loser.is_some() => PhaseName::Losing,
-            Self::Closing(_) => PhaseName::Closing,
+            // Whatever a guest goes on to say is discarded.
+            Self::Closing(_) | Self::Guest(_) => PhaseName::Closing,
         }
     }
 
@@ -111,15 +143,7 @@ impl Phase {
         match self {
             Self::Ready(ready) => Some(&ready.peer),
             Self::Closing(closing) => closing.loser.as_ref(),
-            Self::Dialing { .. } | Self::Greeting(_) => None,
-        }
-    }
-
-    /// The longest line taken now, given the longest ever.
-    pub(crate) fn line_limit(&self, max_line: usize) -> usize {
-        match self {
-            Self::Dialing { .. } | Self::Greeting(_) => MAX_FIRST_LINE,
-            Self::Ready(_) | Self::Closing(_) => max_line,
+            Self::Dialing { .. } | Self::Greeting(_) | Self::Guest(_) => None,
         }
     }
 }
@@ -171,139 +195,5 @@ pub(crate) fn reception(phase: PhaseName, msg: MsgKind) -> Reception {
         (PhaseName::Ready, _) => Reception::Handle,
         (PhaseName::Losing, M::Broadcast | M::Message) => Reception::Handle,
         (PhaseName::Losing, _) => Reception::Discard,
-    }
-}
-
-/// What the first byte that is no blank says.
-#[derive(Copy, Clone, Debug, Eq, PartialEq)]
-pub(crate) enum Dialect {
-    /// Nothing yet: only blanks so far.
-    Undecided,
-    /// The native one.
-    Native,
-    /// None that is spoken here.
-    Unknown(u8),
-}
-
-impl Greeting {
-    /// Looks at the next bytes until the dialect is known, and takes the blanks off their front.
-    /// The result depends on the bytes alone, not on how they are cut.
-    pub(crate) fn detect(&mut self, bytes: &mut &[u8]) -> Dialect {
-        let Some(mut blanks) = self.blanks else { return Dialect::Native };
-        while let Some((first, rest)) = bytes.split_first() {
-            match first {
-                b' ' | b'\t' | b'\r' | b'\n' if blanks < LEADING_BLANKS => {
-                    blanks = blanks.saturating_add(1);
-                    *bytes = rest;
-                }
-                b'{' => {
-                    self.blanks = None;
-                    return Dialect::Native;
-                }
-                other => return Dialect::Unknown(*other),
-            }
-        }
-        self.blanks = Some(blanks);
-        Dialect::Undecided
-    }
-}
-
-/// A token bucket for the addresses that a peer tells.
-#[derive(Copy, Clone, Debug)]
-#[cfg_attr(feature = "testing", derive(Hash))]
-pub(crate) struct Budget {
-    tokens: u32,
-    burst: u32,
-    every: core::time::Duration,
-    since: Instant,
-}
-
-impl Budget {
-    pub(crate) fn new(burst: u32, every: core::time::Duration, now: Instant) -> Self {
-        Self { tokens: burst, burst, every, since: now }
-    }
-
-    /// More than the bucket holds, for once: what we asked for ourselves.
-    pub(crate) fn grant(&mut self, tokens: u32) {
-        self.tokens = self.tokens.saturating_add(tokens);
-    }
-
-    /// Takes a token; false if there is none.
-    pub(crate) fn take(&mut self, now: Instant) -> bool {
-        self.refill(now);
-        let has = self.tokens > 0;
-        self.tokens = self.tokens.saturating_sub(1);
-        has
-    }
-
-    fn refill(&mut self, now: Instant) {
-        let passed = now.saturating_since(self.since).as_nanos();
-        let due = passed / self.every.as_nanos().max(1);
-        if due == 0 || self.tokens >= self.burst {
-            self.since = if self.tokens >= self.burst { now } else { self.since };
-            return;
-        }
-        let due = u32::try_from(due).unwrap_or(u32::MAX);
-        self.tokens = self.tokens.saturating_add(due).min(self.burst);
-        self.since = self.since + self.every.saturating_mul(due);
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use core::time::Duration;
-
-    fn greeting() -> Greeting {
-        let until = Instant::ZERO + Duration::from_secs(10);
-        Greeting { until, since: Instant::ZERO, bytes: 0, blanks: Some(0) }
-    }
-
-    /// The decision on the whole, which every cut must repeat.
-    fn check(bytes: &[u8], expected: Dialect) {
-        let mut whole = bytes;
-        assert_eq!(greeting().detect(&mut whole), expected);
-        for cut in 0..bytes.len() {
-            let (mut a, mut b) = bytes.split_at(cut);
-            let mut greeting = greeting();
-            let first = greeting.detect(&mut a);
-            let cut_result =
-                if first == Dialect::Undecided { greeting.detect(&mut b) } else { first };
-            assert_eq!(cut_result, expected, "cut at {cut}");
-        }
-    }
-
-    #[test]
-    fn the_first_byte_that_is_no_blank_decides() {
-        check(b"", Dialect::Undecided);
-        check(b" \t\r\n", Dialect::Undecided);
-        check(b" \r\n{x", Dialect::Native);
-        check(b"\0{", Dialect::Unknown(0));
-        check(b"  PING", Dialect::Unknown(b'P'));
-        check(&[b' '; 64], Dialect::Undecided);
-        check(&[b' '; 65], Dialect::Unknown(b' '));
-    }
-
-    #[test]
-    fn a_budget_refills_with_time_up_to_its_burst() {
-        let at = |seconds| Instant::ZERO + Duration::from_secs(seconds);
-        let mut budget = Budget::new(2, Duration::from_secs(10), at(0));
-        assert!(budget.take(at(0)) && budget.take(at(0)) && !budget.take(at(9)));
-        assert!(budget.take(at(10)) && !budget.take(at(10)));
-        assert!(budget.take(at(1000)) && budget.take(at(1000)) && !budget.take(at(1000)));
-        budget.grant(1);
-        assert!(budget.take(at(1000)) && !budget.take(at(1000)));
-        assert!(budget.take(Instant::MAX));
-    }
-
-    #[test]
-    fn what_was_granted_is_not_lost_to_the_burst() {
-        let at = |seconds| Instant::ZERO + Duration::from_secs(seconds);
-        let mut budget = Budget::new(2, Duration::from_secs(10), at(0));
-        budget.grant(3);
-        for _ in 0..5 {
-            assert!(budget.take(at(100)));
-        }
-        assert!(!budget.take(at(100)));
     }
 }

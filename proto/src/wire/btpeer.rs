@@ -4,7 +4,6 @@
 //! checked before anything is kept, and no more is reserved than twice what has arrived: a length
 //! is a claim, and bytes have to be paid for.
 #![deny(clippy::arithmetic_side_effects)]
-#![allow(dead_code)] // until the guests are wired in
 
 use alloc::format;
 use alloc::string::String;
@@ -32,6 +31,7 @@ impl FrameHeader {
 
 /// The kind of a frame as it is compared: in capitals.
 #[derive(Copy, Clone, Eq, PartialEq)]
+#[cfg_attr(feature = "testing", derive(Hash))]
 pub(crate) struct FrameKind([u8; 4]);
 
 impl FrameKind {
@@ -59,6 +59,7 @@ fn is_kind(text: &str) -> bool {
 
 /// A whole frame.
 #[derive(Clone, Eq, PartialEq)]
+#[cfg_attr(feature = "testing", derive(Hash))]
 pub(crate) struct GuestFrame {
     pub(crate) kind: FrameKind,
     pub(crate) payload: Vec<u8>,

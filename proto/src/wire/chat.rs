@@ -4,7 +4,6 @@
 //! with one is never held against its connection: the original takes anything and so do we, but for
 //! acting on it. Ours are written as Python writes them, and never longer than the original reads.
 #![deny(clippy::arithmetic_side_effects)]
-#![allow(dead_code)] // until the guests are wired in
 
 use alloc::borrow::Cow;
 use alloc::string::String;
@@ -97,6 +96,36 @@ pub(crate) fn parse(object: &str) -> Result<ChatObject<'_>, NotChat> {
         originator: originator.as_text().ok_or(NotChat::Malformed)?,
         time: time.as_text().ok_or(NotChat::Malformed)?,
     })
+}
+
+/// The three fields of a line of chat, as native broadcasts of kind `CHAT` carry it.
+pub(crate) fn said(originator: &str, msg: &str, time: &str) -> String {
+    let room = msg.len().saturating_add(originator.len()).saturating_add(time.len());
+    let mut text = String::with_capacity(room.saturating_add(64));
+    text.push_str("{\"originator\":");
+    push_quoted(&mut text, originator);
+    text.push_str(",\"msg\":");
+    text.push_str(msg);
+    text.push_str(",\"time\":");
+    push_quoted(&mut text, time);
+    text.push('}');
+    text
+}
+
+/// The originator, `msg` and time of such a line; `None` if one is missing or no string.
+pub(crate) fn parse_said(body: &str) -> Option<(Cow<'_, str>, &str, Cow<'_, str>)> {
+    let (mut originator, mut msg, mut time) = (None, None, None);
+    json::object(body, |key, value| {
+        match &*key.unescape() {
+            "originator" => originator = Some(value),
+            "msg" => msg = Some(value),
+            "time" => time = Some(value),
+            _ => {}
+        }
+        Ok(())
+    })
+    .ok()?;
+    Some((originator?.as_text()?, msg?.text, time?.as_text()?))
 }
 
 /// The address in `[host, port, …]`: what PING and PONG carry. A port is 1 to 65535.

@@ -5,7 +5,6 @@
 //! has twice the last value stands where the first one stood. No tree is built: a value becomes a
 //! number when it ends, and only the containers open around a position are remembered.
 #![deny(clippy::arithmetic_side_effects)]
-#![allow(dead_code)] // until the guests are wired in
 
 use alloc::borrow::Cow;
 use alloc::vec::Vec;

@@ -4,7 +4,6 @@
 //! unescaped, decides. Values are passed over by their quotes and brackets alone: whether the text
 //! is JSON is for others to judge. Nothing is copied, and every cut of the stream gives the same.
 #![deny(clippy::arithmetic_side_effects)]
-#![allow(dead_code)] // until the guests are wired in
 
 use crate::limits::MAX_DEPTH;
 

@@ -14,7 +14,7 @@ use crate::error::Violation;
 #[derive(Clone, Debug, Default)]
 #[cfg_attr(feature = "testing", derive(Hash))]
 pub(crate) struct Framer {
-    /// The start of an unfinished line. Holds no line end. No allocation while empty.
+    /// The start of an unfinished line or object. A line's holds no line end. No allocation while empty.
     tail: Vec<u8>,
 }
 
@@ -47,6 +47,25 @@ impl Framer {
         }
         self.keep(line, limit);
         Ok(Some(Cow::Owned(core::mem::take(&mut self.tail))))
+    }
+
+    /// Keeps all of `input`, which has no end that anybody knows yet.
+    ///
+    /// # Errors
+    /// [`Violation::LineTooLong`] when more than `limit` bytes would be held.
+    pub(crate) fn hold(&mut self, input: &mut &[u8], limit: usize) -> Result<(), Violation> {
+        let len = self.tail.len().saturating_add(input.len());
+        if len > limit {
+            return Err(Violation::LineTooLong { len, limit });
+        }
+        self.keep(input, limit);
+        *input = &[];
+        Ok(())
+    }
+
+    /// What is held, and nothing of it from here on.
+    pub(crate) fn take(&mut self) -> Vec<u8> {
+        core::mem::take(&mut self.tail)
     }
 
     /// Bytes of the unfinished line.

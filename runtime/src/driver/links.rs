@@ -126,7 +126,12 @@ impl<I: Io> Links<I> {
         now: Instant,
     ) {
         match node.accepted(addr, now) {
-            Ok(conn) => self.register(io, node, conn, stream, Life::Open, now),
+            Ok(conn) => {
+                if let Ok(local) = stream.local_addr() {
+                    node.local_addr(conn, local);
+                }
+                self.register(io, node, conn, stream, Life::Open, now);
+            }
             Err(refused) => log::debug!(target: CONNECTION, "{addr} not accepted: {refused}"),
         }
         self.act(io, node, now);
@@ -323,6 +328,9 @@ impl<S: AsDescriptor> Link<S> {
             Ok(true) => {
                 self.life = Life::Open;
                 (self.readable, self.writable) = (true, true);
+                if let Some(local) = net::local_addr(&self.socket) {
+                    node.local_addr(self.conn, local);
+                }
                 node.connected(self.conn, now);
                 true
             }

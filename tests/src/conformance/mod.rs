@@ -353,7 +353,7 @@ impl<'a> Play<'a> {
                     Delivery::Broadcast => "broadcast",
                     _ => "message", // Delivery may grow
                 };
-                let from = self.name(&PeerId::Node(message.from()));
+                let from = self.name(message.from());
                 format!("{how} of {from}: {} {}", message.kind(), message.body())
             }
             Event::Writable { peer } => format!("writable {}", self.name(peer)),

@@ -7,7 +7,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::hash::{Hash, Hasher};
 use std::net::SocketAddr;
 
-use peerline_proto::{ConnId, Event, Node, NodeId, PeerId, testing};
+use peerline_proto::{ConnId, Event, Node, PeerId, testing};
 
 use crate::Side;
 
@@ -21,7 +21,7 @@ pub(super) struct Host {
     pub(super) ended: BTreeSet<ConnId>,
     pub(super) downs: u32,
     pub(super) published: u32,
-    pub(super) got: BTreeSet<(NodeId, String)>,
+    pub(super) got: BTreeSet<(PeerId, String)>,
     pub(super) alive: bool,
     /// It ended without a word.
     pub(super) silent: bool,
@@ -57,7 +57,7 @@ impl Host {
                 (!self.ended.insert(conn)).then(|| format!("{conn} ended twice"))
             }
             Event::Message(message) => {
-                let fresh = self.got.insert((message.from(), message.body().to_owned()));
+                let fresh = self.got.insert((message.from().clone(), message.body().to_owned()));
                 (!fresh).then(|| "a broadcast was delivered twice".to_owned())
             }
             _ => None, // Event may grow; these have no grammar

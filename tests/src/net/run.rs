@@ -191,7 +191,13 @@ impl Net {
         }
         match packet {
             Packet::Syn { .. } => {}
-            Packet::Accepted => self.with(host, |node, now| node.connected(conn, now)),
+            Packet::Accepted => {
+                let local = self.hosts[host].addr;
+                self.with(host, |node, now| {
+                    node.local_addr(conn, local);
+                    node.connected(conn, now);
+                });
+            }
             Packet::Refused => self.close_end(host, conn, TransportError::Refused),
             Packet::Reset => self.close_end(host, conn, TransportError::Reset),
             Packet::Fin | Packet::Bytes(_) => {
@@ -228,6 +234,8 @@ impl Net {
         let now = self.local(host);
         match self.hosts[host].node.accepted(from, now) {
             Ok(conn) => {
+                let local = self.hosts[host].addr;
+                self.hosts[host].node.local_addr(conn, local);
                 self.hosts[host].watch.on_open(conn, from, false, now);
                 self.hosts[host].sockets.insert(conn, (id, Side::Acceptor));
                 if let Some(pipe) = self.pipes.get_mut(&id) {
@@ -374,7 +382,7 @@ impl Net {
             return Rule::Integrity.check(false, || format!("{message:?} was never published"));
         };
         let same = said.body == message.body()
-            && self.node(said.from).id() == message.from()
+            && message.from().node() == Some(self.node(said.from).id())
             && said.to.is_none_or(|to| to == host);
         Rule::Integrity.check(same, || format!("{message:?} is not what was published"));
         self.delays.push(self.now.saturating_since(said.at));

@@ -230,7 +230,7 @@ impl Watch {
     fn on_message(&mut self, node: &Node, message: &Message) {
         let known = matches!(message.delivery(), Delivery::Broadcast | Delivery::Direct);
         Rule::Grammar.check(known && !message.body().is_empty(), || format!("{message:?}"));
-        let own = message.from() == node.id();
+        let own = message.from().node() == Some(node.id());
         Rule::NoEcho.check(!own, || format!("{message:?} is our own"));
     }
 

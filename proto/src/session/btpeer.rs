@@ -1,0 +1,108 @@
+//! A connection of the BTPeer dialect: one request, then replies until the end of the stream.
+//!
+//! Accepted, it has asked, and waits for the application's answer; what it sends beyond its request
+//! is never read. Dialled, it was asked, and its frames are collected. Who asks what is for the
+//! node to know.
+
+use alloc::sync::Arc;
+use alloc::vec::Vec;
+use core::net::SocketAddr;
+
+use crate::error::Violation;
+use crate::session::opening::too_long;
+use crate::time::Instant;
+use crate::wire::btpeer::{Frames, GuestFrame};
+
+/// What a visit to a peer is for.
+#[derive(Copy, Clone, Debug, Eq, PartialEq)]
+#[cfg_attr(feature = "testing", derive(Hash))]
+pub(crate) enum Errand {
+    /// A request of the application, by its number.
+    Request(u64),
+    /// To ask for its name, the first step of joining it.
+    Name,
+    /// To be added to its peers, the second.
+    Join,
+    /// To hear whom it knows, the third.
+    List,
+    /// To see whether it lives.
+    Alive,
+}
+
+/// A visit to a peer, from the dial to the end of its answer.
+#[derive(Clone, Debug)]
+#[cfg_attr(feature = "testing", derive(Hash))]
+pub(crate) struct Visit {
+    pub(crate) errand: Errand,
+    /// The request's frame; empty once it is queued.
+    pub(crate) frame: Vec<u8>,
+    /// When there must have been an end.
+    pub(crate) until: Instant,
+    frames: Frames,
+    /// The newest reply, held back until it is known whether it is the last.
+    pub(crate) held: Option<GuestFrame>,
+    /// Replies handed on.
+    pub(crate) replies: u64,
+    /// Whom it knows, as far as it has told.
+    pub(crate) rows: Vec<(Arc<str>, SocketAddr)>,
+}
+
+impl Visit {
+    pub(crate) fn new(errand: Errand, frame: Vec<u8>, until: Instant) -> Self {
+        Self {
+            errand,
+            frame,
+            until,
+            frames: Frames::default(),
+            held: None,
+            replies: 0,
+            rows: Vec::new(),
+        }
+    }
+
+    /// Takes the next reply off the front of `rest`.
+    pub(crate) fn next(
+        &mut self,
+        rest: &mut &[u8],
+        max_frame: usize,
+    ) -> Result<Option<GuestFrame>, Violation> {
+        self.frames.next(rest, max_frame).map_err(too_long)
+    }
+
+    /// Bytes held of replies.
+    pub(crate) fn held(&self) -> usize {
+        let whole = self.held.as_ref().map_or(0, |frame| frame.payload.len());
+        self.frames.pending().saturating_add(whole)
+    }
+}
+
+/// What an exchange is.
+#[derive(Clone, Debug)]
+#[cfg_attr(feature = "testing", derive(Hash))]
+pub(crate) enum Exchange {
+    /// It asked, and the application has not said its last word.
+    Answering {
+        /// The application's name for the request.
+        token: u64,
+        /// When it is closed without one.
+        until: Instant,
+        /// The other side has shut its half, which is no end.
+        ended: bool,
+    },
+    /// We asked.
+    Visiting(Visit),
+    /// We say one thing, and hear nothing.
+    Telling {
+        /// When it must have been said.
+        until: Instant,
+    },
+}
+
+impl Exchange {
+    pub(crate) fn deadline(&self) -> Instant {
+        match self {
+            Self::Answering { until, .. } | Self::Telling { until } => *until,
+            Self::Visiting(visit) => visit.until,
+        }
+    }
+}

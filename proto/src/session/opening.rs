@@ -1,0 +1,147 @@
+//! How a connection opens: which dialect its first bytes are, and its first complete message.
+//!
+//! Whoever dials speaks first, so only an accepted connection has a choice. The first byte that is
+//! no blank tells a frame from an object; of an object, the first of the two keys that name a type
+//! tells the native dialect from chat. The result depends on the bytes alone, not on how they are
+//! cut. At most [`MAX_FIRST_LINE`] bytes are kept, and none of a stranger that is silent.
+
+use alloc::borrow::Cow;
+use alloc::vec::Vec;
+
+use crate::config::{Dialect, Dialects};
+use crate::error::Violation;
+use crate::limits::MAX_FIRST_LINE;
+use crate::wire::btpeer::{FrameTooLong, Frames, GuestFrame};
+use crate::wire::detect::{Found, ObjectEnd, Scan};
+use crate::wire::framing::Framer;
+
+/// Blanks allowed before the first byte of a dialect.
+pub(crate) const LEADING_BLANKS: u8 = 64;
+
+/// What a connection has shown of itself.
+#[derive(Clone, Debug)]
+#[cfg_attr(feature = "testing", derive(Hash))]
+pub(crate) enum Opening {
+    /// So many blanks.
+    Blanks(u8),
+    /// The start of an object in which neither key has come yet; the framer holds it.
+    Object { scan: Scan, end: ObjectEnd },
+    /// A native line.
+    Native,
+    /// The start of a chat object; the framer holds it.
+    Chat(ObjectEnd),
+    /// The start of a BTPeer frame.
+    Btpeer(Frames),
+}
+
+/// A whole message, of whatever dialect.
+#[derive(Debug, Eq, PartialEq)]
+pub(crate) enum Input<'i> {
+    /// A native line.
+    Line(Cow<'i, [u8]>),
+    /// A chat object.
+    Object(Vec<u8>),
+    /// A BTPeer frame.
+    Frame(GuestFrame),
+}
+
+impl Opening {
+    /// Of a connection that we accepted.
+    pub(crate) const ANY: Self = Self::Blanks(0);
+
+    /// Takes the first message off the front of `rest`; `None` until it is whole. Then all of
+    /// `rest` has been taken.
+    ///
+    /// # Errors
+    /// What only the sender can have got wrong.
+    pub(crate) fn next<'i>(
+        &mut self,
+        rest: &mut &'i [u8],
+        framer: &mut Framer,
+        spoken: Dialects,
+    ) -> Result<Option<Input<'i>>, Violation> {
+        loop {
+            match self {
+                Self::Blanks(blanks) => {
+                    let Some(first) = skip_blanks(blanks, rest) else { return Ok(None) };
+                    *self = Self::of(first, spoken)?;
+                }
+                Self::Object { scan, end } => {
+                    let Some(found) = scan.feed(rest) else {
+                        let _not_ended = end.feed(rest);
+                        framer.hold(rest, MAX_FIRST_LINE)?;
+                        return Ok(None);
+                    };
+                    *self = match found {
+                        Found::Native if !scan.line_ended() => Self::Native,
+                        Found::Native => return Err(malformed("the line ends in the object")),
+                        Found::Chat if spoken.chat => Self::Chat(core::mem::take(end)),
+                        Found::Chat => return Err(off(Dialect::Chat)),
+                        Found::Neither => return Err(malformed("neither msgtype nor msg_type")),
+                    };
+                }
+                Self::Native => {
+                    let line = framer.next(rest, MAX_FIRST_LINE)?;
+                    return Ok(line.map(Input::Line));
+                }
+                Self::Chat(end) => {
+                    let count = end.feed(rest);
+                    let ends = count.unwrap_or(rest.len());
+                    let (mut object, after) = rest.split_at_checked(ends).unwrap_or((rest, &[]));
+                    framer.hold(&mut object, MAX_FIRST_LINE)?;
+                    *rest = after;
+                    return Ok(count.map(|_| Input::Object(framer.take())));
+                }
+                Self::Btpeer(frames) => {
+                    let frame = frames.next(rest, MAX_FIRST_LINE).map_err(too_long)?;
+                    return Ok(frame.map(Input::Frame));
+                }
+            }
+        }
+    }
+
+    /// Bytes of a frame that is not whole yet. What there is of a line or object the framer holds.
+    pub(crate) fn pending(&self) -> usize {
+        match self {
+            Self::Btpeer(frames) => frames.pending(),
+            Self::Blanks(_) | Self::Object { .. } | Self::Native | Self::Chat(_) => 0,
+        }
+    }
+
+    /// What the first byte that is no blank begins.
+    fn of(first: u8, spoken: Dialects) -> Result<Self, Violation> {
+        match first {
+            b'{' => Ok(Self::Object { scan: Scan::default(), end: ObjectEnd::default() }),
+            // Reserved for a secure transport to come.
+            0x00..=0x1f | b' ' => Err(Violation::UnknownDialect { byte: first }),
+            _ if spoken.btpeer => Ok(Self::Btpeer(Frames::default())),
+            _ => Err(off(Dialect::Btpeer)),
+        }
+    }
+}
+
+pub(super) fn too_long(frame: FrameTooLong) -> Violation {
+    Violation::FrameTooLong { len: frame.len, limit: frame.limit }
+}
+
+fn malformed(what: &'static str) -> Violation {
+    Violation::Malformed { at: 0, what }
+}
+
+fn off(dialect: Dialect) -> Violation {
+    Violation::DialectOff { dialect }
+}
+
+/// Takes blanks off the front, and shows the first other byte, which stays.
+fn skip_blanks(blanks: &mut u8, rest: &mut &[u8]) -> Option<u8> {
+    while let Some((first, after)) = rest.split_first() {
+        match first {
+            b' ' | b'\t' | b'\r' | b'\n' if *blanks < LEADING_BLANKS => {
+                *blanks = blanks.saturating_add(1);
+                *rest = after;
+            }
+            other => return Some(*other),
+        }
+    }
+    None
+}
