@@ -39,7 +39,7 @@ const HELP: &str =
 
 /// Chats until somebody wants no more.
 pub(crate) fn run(args: &ChatArgs) -> Result<End, Failure> {
-    let Started { handle, events } = start::start(&args.net, None)?;
+    let Started { handle, events } = start::start(&args.net, None, Some(&args.name))?;
     let inbox = Inbox::new(&handle, events)?;
     let mut chat = Chat::new(&args.name, &handle, inbox);
     let ended = chat.welcome(args).and_then(|()| {

@@ -17,7 +17,7 @@ use crate::start::{self, Started};
 
 /// Runs a node until a signal ends it.
 pub(crate) fn run(args: &NodeArgs) -> Result<End, Failure> {
-    let Started { handle, events } = start::start(&args.net, args.agent.as_deref())?;
+    let Started { handle, events } = start::start(&args.net, args.agent.as_deref(), None)?;
     let inbox = Inbox::new(&handle, events)?;
     let mut notes = io::stderr();
     let runtime = args.net.runtime.name();

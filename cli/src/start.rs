@@ -27,7 +27,7 @@ const PARTING: Duration = Duration::from_millis(600);
 
 /// The same words for both runtimes, whose builders are different types.
 macro_rules! builder {
-    ($runtime:ident, $net:expr, $listen:expr, $agent:expr) => {{
+    ($runtime:ident, $net:expr, $listen:expr, $agent:expr, $name:expr) => {{
         let mut builder = $runtime::Builder::new()
             .bootstrap(&$net.join)
             .network(&$net.network)
@@ -38,30 +38,42 @@ macro_rules! builder {
         if let Some(agent) = $agent {
             builder = builder.agent(agent);
         }
+        if let Some(name) = $name {
+            builder = builder.chat_name(name);
+        }
         builder.events()
     }};
 }
 
-/// Starts a node on a thread of its own.
+/// Starts a node on a thread of its own: what it calls its program, and its name in chat.
 ///
 /// # Errors
 /// See [`StartError`]; if it may listen anywhere, that of the last try.
-pub(crate) fn start(net: &NetArgs, agent: Option<&str>) -> Result<Started, StartError> {
+pub(crate) fn start(
+    net: &NetArgs,
+    agent: Option<&str>,
+    name: Option<&str>,
+) -> Result<Started, StartError> {
     if !net.listen.is_empty() {
-        return start_at(net, &net.listen, agent);
+        return start_at(net, &net.listen, agent, name);
     }
     let [first, second] = ANYWHERE.map(|addr| [addr.to_owned()]);
-    start_at(net, &first, agent).or_else(|_| start_at(net, &second, agent))
+    start_at(net, &first, agent, name).or_else(|_| start_at(net, &second, agent, name))
 }
 
-fn start_at(net: &NetArgs, listen: &[String], agent: Option<&str>) -> Result<Started, StartError> {
+fn start_at(
+    net: &NetArgs,
+    listen: &[String],
+    agent: Option<&str>,
+    name: Option<&str>,
+) -> Result<Started, StartError> {
     match net.runtime {
         Runtime::Mio => {
-            let (builder, events) = builder!(peerline_mio, net, listen, agent);
+            let (builder, events) = builder!(peerline_mio, net, listen, agent, name);
             Ok(Started { handle: builder.start()?, events: Box::new(events) })
         }
         Runtime::Smol => {
-            let (builder, events) = builder!(peerline_smol, net, listen, agent);
+            let (builder, events) = builder!(peerline_smol, net, listen, agent, name);
             let events = Box::new(smol::stream::block_on(events));
             Ok(Started { handle: builder.start()?, events })
         }

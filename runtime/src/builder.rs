@@ -12,7 +12,8 @@ use std::thread;
 use std::time::Duration;
 
 use peerline_proto::{
-    CloseReason, Config, ConfigBuilder, Event, Identity, Limits, Listen, Message, NodeId, PeerId,
+    CloseReason, Config, ConfigBuilder, Dialect, Event, GuestHosts, Identity, Limits, Listen,
+    Message, NodeId, PeerId,
 };
 
 use crate::clock;
@@ -137,6 +138,30 @@ impl<R: Runtime> Builder<R> {
     /// Whether private addresses are exempt from the rules on network groups. Default true.
     pub fn private_exempt(mut self, exempt: bool) -> Self {
         self.config = self.config.private_exempt(exempt);
+        self
+    }
+
+    /// Whether a guest dialect is spoken. Default: both are; the native one always is.
+    pub fn speak(mut self, dialect: Dialect, on: bool) -> Self {
+        self.config = self.config.speak(dialect, on);
+        self
+    }
+
+    /// Where guests are dialled. Default: where they speak from, at the port they name.
+    pub fn guest_hosts(mut self, hosts: GuestHosts) -> Self {
+        self.config = self.config.guest_hosts(hosts);
+        self
+    }
+
+    /// The name in chat, 1 to 59 bytes; four digits of the node's id are added. Default `peerline`.
+    pub fn chat_name(mut self, name: impl Into<String>) -> Self {
+        self.config = self.config.chat_name(name);
+        self
+    }
+
+    /// How far the time in chat is ahead of UTC, in seconds. Default 0.
+    pub fn utc_offset(mut self, seconds: i32) -> Self {
+        self.config = self.config.utc_offset(seconds);
         self
     }
 

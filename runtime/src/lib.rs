@@ -47,8 +47,8 @@ pub mod prelude {
         BroadcastError, CommandError, Cx, DialError, Handle, Pending, SendError, StartError,
     };
     pub use peerline_proto::{
-        BodyError, ByeReason, CloseReason, ConfigError, ConnId, Delivery, Event, Identity, Limits,
-        Listen, Message, NodeId, Payload, PeerId, PeerInfo, Receipt, Side, Stats, TransportError,
-        Violation,
+        BodyError, ByeReason, CloseReason, ConfigError, ConnId, Delivery, Dialect, Event,
+        GuestHosts, GuestInfo, Identity, Limits, Listen, Message, NodeId, Payload, PeerId,
+        PeerInfo, Receipt, Side, Stats, TransportError, Violation,
     };
 }
