@@ -307,6 +307,12 @@ fn check_counts(limits: &Limits) -> Result<(), ConfigError> {
         ("streams_per_originator", limits.streams_per_originator),
         ("missing_ranges", limits.missing_ranges),
         ("recent_ids", limits.recent_ids),
+        ("routes", limits.routes),
+        ("hops_per_route", limits.hops_per_route),
+        ("relayed", limits.relayed),
+        ("pending_requests", limits.pending_requests),
+        ("early_replies", limits.early_replies),
+        ("answering", limits.answering),
     ] {
         at_least(field, got, 1)?;
     }
@@ -329,6 +335,8 @@ fn check_times(limits: &Limits) -> Result<(), ConfigError> {
         ("addr_every", limits.addr_every),
         ("guest_timeout", limits.guest_timeout),
         ("guest_every", limits.guest_every),
+        ("find_near", limits.find_near),
+        ("find_far", limits.find_far),
     ] {
         at_least(field, millis(got), 1)?;
     }

@@ -294,7 +294,7 @@ pub enum DialError {
 #[derive(Copy, Clone, Debug, Eq, PartialEq, thiserror::Error)]
 #[non_exhaustive]
 pub enum SendError {
-    /// No such peer is connected.
+    /// No such peer is connected, and there is nobody to ask for a way to it.
     #[error("no such peer is connected")]
     NotConnected,
     /// The peer's dialect has no one-to-one messages.

@@ -125,8 +125,16 @@ pub enum RequestFailure {
 #[derive(Clone)]
 #[cfg_attr(feature = "testing", derive(Hash))]
 pub(crate) enum Words {
-    Line { frame: Frame, kind: Kind, body: Range<usize> },
-    Own { kind: Arc<str>, body: Arc<str> },
+    Line {
+        frame: Frame,
+        kind: Kind,
+        body: Range<usize>,
+    },
+    #[allow(dead_code)] // for guests, whose lines are not native
+    Own {
+        kind: Arc<str>,
+        body: Arc<str>,
+    },
 }
 
 impl Words {
@@ -151,6 +159,13 @@ impl Words {
             Self::Line { frame, .. } => frame.len(),
             Self::Own { kind, body } => kind.len().saturating_add(body.len()),
         }
+    }
+}
+
+impl fmt::Debug for Words {
+    /// Sizes, not contents.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Words({} bytes)", self.size())
     }
 }
 

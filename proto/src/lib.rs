@@ -54,6 +54,7 @@ mod peers;
 mod planted;
 mod queue;
 mod quote;
+mod requests;
 mod rng;
 mod route;
 mod seen;

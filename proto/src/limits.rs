@@ -167,6 +167,50 @@ pub struct Limits {
     pub recent_ids: usize,
     /// Least time between two changes of our own epoch. Default 60 s.
     pub new_epoch_every: Duration,
+
+    /// Nodes to which a route is remembered. When full: the least recently used goes. Default
+    /// 8,192: a network of the size that routes without coordinates serve.
+    pub routes: usize,
+    /// Neighbours remembered per route. Default 3: one for each try of a request.
+    pub hops_per_route: usize,
+    /// How long a hop is remembered after it was last heard of. Default 10 min.
+    pub route_for: Duration,
+    /// Lines passed on that are remembered, for their way back. When full: the oldest goes, and
+    /// answers to it are lost. Default 16,384, as many as may be pending.
+    pub relayed: usize,
+    /// How long a line passed on is remembered. Default 120 s.
+    pub relayed_for: Duration,
+    /// Searches for a node under way. When full: `no_route` at once. Default 1,024.
+    pub seeks: usize,
+    /// Bytes of messages that wait for a search. When full: `send` answers `Full`. Default 1 MiB,
+    /// as the queue of one connection.
+    pub held_bytes: usize,
+    /// How long neighbours of neighbours have to answer a search. Default 500 ms: two steps there
+    /// and back at 125 ms each.
+    pub find_near: Duration,
+    /// How long those within four steps have. Default 1 s.
+    pub find_far: Duration,
+
+    /// Requests of ours that wait for an answer. When full: `request` answers `Busy`. Default
+    /// 16,384.
+    pub pending_requests: usize,
+    /// Bytes of those requests, kept for another try. When full: `Busy`. Default 16 MiB: 1 KiB for
+    /// each.
+    pub pending_bytes: usize,
+    /// Replies to one request that came before their turn. When full: not taken. Default 64.
+    pub early_replies: usize,
+    /// Bytes of such replies, of all requests. When full: not taken. Default 4 MiB.
+    pub early_bytes: usize,
+    /// The longest deadline; a longer one counts as this. Default 10 min.
+    pub request_deadline: Duration,
+    /// Requests of others that are open, or answered and remembered. When full of open ones: `nak
+    /// busy`. Default 16,384, as many as one node may have pending.
+    pub answering: usize,
+    /// Bytes of replies remembered for tries that come again. When full: the oldest go. Default 8
+    /// MiB.
+    pub replay_bytes: usize,
+    /// How long an answered request is remembered. Default 30 s.
+    pub replay_for: Duration,
     /// The bug that is planted, if any.
     #[cfg(peerline_planted)]
     #[doc(hidden)]
@@ -185,6 +229,17 @@ pub(crate) const STREAM_COST: usize = 192;
 pub(crate) const RANGE_COST: usize = 24;
 /// Bytes of a single id and of its place in a set.
 pub(crate) const ID_COST: usize = 96;
+
+/// Bytes of a destination and of its place in the order.
+pub(crate) const ROUTE_COST: usize = 192;
+/// Bytes of one hop.
+pub(crate) const HOP_COST: usize = 32;
+/// Bytes of a line passed on: its name twice, its tries.
+pub(crate) const RELAYED_COST: usize = 384;
+/// Bytes of a request of ours beyond its text, and of the event that tells its end.
+pub(crate) const PENDING_COST: usize = 768;
+/// Bytes of a request of somebody else's: its name twice, its places in the tables.
+pub(crate) const ANSWERING_COST: usize = 512;
 
 impl Limits {
     /// Bytes that a connection without hello can make the node hold, 7 KiB by default.
@@ -222,7 +277,23 @@ impl Limits {
             self.book.saturating_mul(ADDRESS_COST),
             self.streams.saturating_mul(STREAM_COST.saturating_add(holes)),
             self.recent_ids.saturating_mul(4).saturating_mul(ID_COST),
+            self.worst_case_requests(),
         ])
+    }
+
+    /// Bytes that routes and requests can make the node hold, ours included; the events that tell
+    /// of their ends too.
+    fn worst_case_requests(&self) -> usize {
+        let hops = self.hops_per_route.saturating_mul(HOP_COST);
+        let each = [
+            (self.routes, ROUTE_COST.saturating_add(hops)),
+            (self.relayed, RELAYED_COST),
+            (self.seeks, ROUTE_COST),
+            (self.pending_requests, PENDING_COST),
+            (self.answering, ANSWERING_COST),
+        ];
+        let tables = each.map(|(count, cost)| count.saturating_mul(cost));
+        sum([sum(tables), self.held_bytes, self.pending_bytes, self.early_bytes, self.replay_bytes])
     }
 }
 
@@ -282,6 +353,23 @@ impl Default for Limits {
             missing_for: Duration::ZERO,
             recent_ids: 8192,
             new_epoch_every: Duration::from_secs(60),
+            routes: 8192,
+            hops_per_route: 3,
+            route_for: Duration::from_secs(600),
+            relayed: 16_384,
+            relayed_for: Duration::from_secs(120),
+            seeks: 1024,
+            held_bytes: 1024 * 1024,
+            find_near: Duration::from_millis(500),
+            find_far: Duration::from_secs(1),
+            pending_requests: 16_384,
+            pending_bytes: 16 * 1024 * 1024,
+            early_replies: 64,
+            early_bytes: 4 * 1024 * 1024,
+            request_deadline: Duration::from_secs(600),
+            answering: 16_384,
+            replay_bytes: 8 * 1024 * 1024,
+            replay_for: Duration::from_secs(30),
             #[cfg(peerline_planted)]
             planted: None,
         }

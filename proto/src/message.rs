@@ -57,6 +57,7 @@ impl fmt::Debug for Frame {
 /// # Ok::<(), peerline_proto::BodyError>(())
 /// ```
 #[derive(Clone, Eq, PartialEq)]
+#[cfg_attr(feature = "testing", derive(Hash))]
 pub struct Payload(Box<str>);
 
 impl Payload {

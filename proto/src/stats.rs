@@ -17,9 +17,9 @@ pub struct Stats {
     pub lines_in: u64,
     /// Lines queued, once for each connection.
     pub lines_out: u64,
-    /// Messages of the application delivered: broadcasts and one-to-one.
+    /// Messages of the application delivered: broadcasts, one-to-one, requests and replies.
     pub delivered: u64,
-    /// Broadcasts received again.
+    /// Broadcasts and one-to-one lines received again, or too late.
     pub duplicates: u64,
     /// Broadcasts forwarded, once for each connection.
     pub forwarded: u64,
@@ -37,13 +37,15 @@ pub struct Stats {
     /// Broadcasts not taken: an originator that is no node id, a number of 0, or a stream with too
     /// many holes.
     pub not_taken: u64,
-    /// One-to-one messages for somebody else.
+    /// One-to-one lines for somebody else that could not be passed on.
     pub not_for_us: u64,
     /// Messages of guests that came too fast, or asked for what they may not have.
     pub guests_ignored: u64,
     /// Chat objects that are none, or that could not be carried out: too long, nobody to take them,
     /// too many waiting.
     pub chat_dropped: u64,
+    /// One-to-one lines passed on, and searches once for each connection.
+    pub relayed: u64,
     /// Addresses told too fast, or over what the book holds.
     pub addresses_ignored: u64,
     /// Pings not answered because too many answers wait.

@@ -39,6 +39,7 @@ fn verdict(line: &[u8]) -> Verdict {
 enum Type {
     Text,
     Integer,
+    Bool,
     Texts,
     Integers,
     Listen,
@@ -101,8 +102,45 @@ const MESSAGES: &[(&str, &[Field])] = &[
             ("msg", true, Type::Any),
         ],
     ),
+    (
+        "request",
+        &[
+            ("id", true, Type::Text),
+            ("from", true, Type::Text),
+            ("to", true, Type::Text),
+            ("kind", true, Type::Text),
+            ("time", true, Type::Integer),
+            ("ttl", true, Type::Integer),
+            ("deadline", true, Type::Integer),
+            ("try", false, Type::Integer),
+            ("msg", true, Type::Any),
+        ],
+    ),
+    (
+        "reply",
+        &[
+            ("re", true, Type::Text),
+            ("n", true, Type::Integer),
+            ("from", true, Type::Text),
+            ("to", true, Type::Text),
+            ("kind", true, Type::Text),
+            ("msg", true, Type::Any),
+            ("last", false, Type::Bool),
+        ],
+    ),
+    ("nak", &[("re", true, Type::Text), ("at", false, Type::Text), ("code", true, Type::Text)]),
+    ("find", ENDS),
+    ("found", ENDS),
     ("error", &[("re", false, Type::Text), ("code", false, Type::Text)]),
     ("unknown", &[]),
+];
+
+/// What a search for a node says, and its answer.
+const ENDS: &[Field] = &[
+    ("id", true, Type::Text),
+    ("from", true, Type::Text),
+    ("to", true, Type::Text),
+    ("ttl", true, Type::Integer),
 ];
 
 const BLANKS: [&str; 6] = ["", "", "", " ", "\t ", "\r"];
@@ -193,6 +231,7 @@ impl Writer {
         match shape {
             Type::Text => self.any_text(),
             Type::Integer => self.integer(),
+            Type::Bool => self.pick(&["true", "false"]).into(),
             Type::Texts => self.list(Self::any_text),
             Type::Integers => self.list(Self::integer),
             Type::Listen if self.0.chance(50) => self.any_text(),
@@ -359,7 +398,7 @@ fn valid_lines_are_taken_however_they_are_written() {
         kinds.iter().filter(is).count()
     };
     for (kind, _) in MESSAGES {
-        assert!(of(kind) >= VALID as usize / 20, "{kind} is rare");
+        assert!(of(kind) >= VALID as usize / 30, "{kind} is rare");
     }
 }
 

@@ -101,7 +101,51 @@ const TABLE: &[(&str, &[Field])] = &[
             ("msg", true, |_| true),
         ],
     ),
+    (
+        "request",
+        &[
+            ("id", true, Value::is_string),
+            ("from", true, Value::is_string),
+            ("to", true, Value::is_string),
+            ("kind", true, Value::is_string),
+            ("time", true, is_integer),
+            ("ttl", true, is_integer),
+            ("deadline", true, is_integer),
+            ("try", false, is_integer),
+            ("msg", true, |_| true),
+        ],
+    ),
+    (
+        "reply",
+        &[
+            ("re", true, Value::is_string),
+            ("n", true, is_integer),
+            ("from", true, Value::is_string),
+            ("to", true, Value::is_string),
+            ("kind", true, Value::is_string),
+            ("msg", true, |_| true),
+            ("last", false, Value::is_boolean),
+        ],
+    ),
+    (
+        "nak",
+        &[
+            ("re", true, Value::is_string),
+            ("at", false, Value::is_string),
+            ("code", true, Value::is_string),
+        ],
+    ),
+    ("find", ENDS),
+    ("found", ENDS),
     ("error", &[("re", false, Value::is_string), ("code", false, Value::is_string)]),
+];
+
+/// What a search for a node says, and its answer.
+const ENDS: &[Field] = &[
+    ("id", true, Value::is_string),
+    ("from", true, Value::is_string),
+    ("to", true, Value::is_string),
+    ("ttl", true, is_integer),
 ];
 
 /// From 0 to 2^53 - 1, written as an integer.

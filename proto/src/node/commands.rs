@@ -1,6 +1,5 @@
 //! The application's verbs.
 
-use alloc::format;
 use core::net::SocketAddr;
 use core::time::Duration;
 
@@ -11,12 +10,13 @@ use crate::id::{ConnId, PeerId, Side};
 use crate::limits::MAX_BROADCAST_LINE;
 use crate::message::{Frame, Payload};
 use crate::node::part::Parting;
+use crate::node::relay::MAX_TTL;
 use crate::node::{Node, chat};
 use crate::queue::{Class, FRAME_COST};
-use crate::route::Router;
+use crate::route::{Held, Router};
 use crate::session::{Call, Phase};
 use crate::time::Instant;
-use crate::wire::encode::{self, HelloOut};
+use crate::wire::encode::{self, HelloOut, Routed};
 
 /// Whom a broadcast reached on its first step.
 #[derive(Copy, Clone, Debug, Default, Eq, PartialEq)]
@@ -79,7 +79,11 @@ impl Node {
         }
     }
 
-    /// Sends a message to one connected peer, at most once.
+    /// Sends a message to one node, at most once: a neighbour, or one that neighbours lead to.
+    ///
+    /// A way that is not known is sought, and the message waits for it. If none is found, or the
+    /// message cannot be passed on later, a [`PeerError`](crate::Event::PeerError) says so, if it
+    /// is not lost as well.
     ///
     /// ```
     /// # use peerline_proto::*;
@@ -109,28 +113,38 @@ impl Node {
         if kind.len() > max_kind {
             return Err(SendError::KindTooLong { len: kind.len(), limit: max_kind });
         }
-        let PeerId::Node(node) = to else {
+        let PeerId::Node(node) = *to else {
             return Err(self
                 .peers
                 .conn(to)
                 .map_or(SendError::NotConnected, |_| SendError::Unsupported));
         };
-        let conn = self.peers.conn(to).ok_or(SendError::NotConnected)?;
-        let theirs =
-            self.ready_mut(conn).map(|ready| ready.max_line).ok_or(SendError::NotConnected)?;
-        let id = format!("{:08x}.{}", self.direct_epoch, self.direct_count.saturating_add(1));
-        let line = encode::message(&id, (self.id, *node), self.unix(), kind, body);
-        let (len, limit) = (line.len().saturating_sub(1), theirs.min(self.longest_queued()));
+        let hop = self.next_hop(node, &[]).filter(|_| node != self.id);
+        let count = self.direct_count.saturating_add(1);
+        let id = self.wire_id(count);
+        let ttl = if hop.is_some_and(|(via, _)| via == node) { 1 } else { MAX_TTL };
+        let routed = Routed { id: &id, from: self.id, to: node, ttl };
+        let line = encode::message(&routed, self.unix(), kind, body);
+        let theirs = hop.and_then(|(_, conn)| self.longest_for(conn));
+        let limit = theirs.unwrap_or(MAX_BROADCAST_LINE).min(self.longest_queued());
+        let len = line.len().saturating_sub(1);
         if len > limit {
             return Err(SendError::TooLarge { len, limit });
         }
-        self.direct_count = self.direct_count.saturating_add(1);
+        self.direct_count = count;
         let frame = Frame::new(&line);
-        let queued = self.links.enqueue(conn, frame, Class::Direct, &mut self.stats, self.now);
-        queued.map_err(|full| {
-            self.links.block(conn);
-            SendError::Full { queued: full.queued, limit: full.limit }
-        })
+        if let Some((_, conn)) = hop {
+            return self
+                .queue_direct(conn, frame)
+                .map_err(|full| SendError::Full { queued: full.queued, limit: full.limit });
+        }
+        if node == self.id || !self.seek(node) {
+            return Err(SendError::NotConnected);
+        }
+        if self.seeks.hold(node, Held::Message { id: id.into_boxed_str(), frame }) {
+            return Ok(());
+        }
+        Err(SendError::Full { queued: self.seeks.bytes(), limit: self.seeks.limit() })
     }
 
     /// Publishes a message to every node of the network.
@@ -253,6 +267,7 @@ impl Node {
         let until = self.now + within;
         self.stopping = Some(self.stopping.map_or(until, |earlier| earlier.min(until)));
         self.plan_at = None;
+        self.stop_requests();
         let conns: alloc::vec::Vec<ConnId> = self.links.iter().map(|(conn, _)| conn).collect();
         for conn in conns {
             let ready = self.ready_mut(conn).is_some();
@@ -304,7 +319,7 @@ impl Node {
     }
 
     /// The dial to this address that is under way.
-    fn dialing(&self, addr: SocketAddr) -> Option<ConnId> {
+    pub(super) fn dialing(&self, addr: SocketAddr) -> Option<ConnId> {
         let mut dials = self.links.iter().filter(|(_, link)| {
             let under_way = match &link.phase {
                 Phase::Dialing { call: Call::Native { .. }, .. } | Phase::Greeting(_) => true,
@@ -344,7 +359,7 @@ impl Node {
     }
 
     /// The longest line that a queue can take.
-    fn longest_queued(&self) -> usize {
+    pub(super) fn longest_queued(&self) -> usize {
         self.config.limits().send_queue.saturating_sub(FRAME_COST + 1)
     }
 

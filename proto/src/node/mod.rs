@@ -11,7 +11,9 @@ mod guests;
 mod on;
 mod part;
 mod queries;
+mod relay;
 mod requests;
+mod seek;
 mod tend;
 
 use alloc::borrow::Cow;
@@ -34,8 +36,9 @@ use crate::links::{Links, Taken};
 use crate::message::Frame;
 use crate::peers::{self, Peers};
 use crate::queue::{Class, Outgoing};
+use crate::requests::{Answering, Asked};
 use crate::rng::Rng;
-use crate::route::Router;
+use crate::route::{Relayed, Router, Routes, Seeks};
 use crate::seen::Recent;
 use crate::session::opening::{Input, Opening};
 use crate::session::{Call, Greeting, Phase, Reception, reception};
@@ -94,6 +97,11 @@ pub struct Node {
     direct_count: u64,
     direct_epoch: u32,
     router: Router,
+    routes: Routes,
+    relayed: Relayed,
+    seeks: Seeks,
+    asked: Asked,
+    answering: Answering,
     events: Events,
     stats: Stats,
     listening: Vec<SocketAddr>,
@@ -131,6 +139,11 @@ impl Node {
             direct_epoch: broadcasts.epoch(),
             broadcasts,
             router: Router::default(),
+            routes: Routes::new(limits),
+            relayed: Relayed::new(limits),
+            seeks: Seeks::new(limits),
+            asked: Asked::new(limits),
+            answering: Answering::new(limits),
             events: Events::new(limits.event_queue),
             stats: Stats::default(),
             listening: Vec::new(),
@@ -287,7 +300,13 @@ impl Node {
     /// When to call [`handle_timeout`](Self::handle_timeout) next; it may be in the past.
     #[must_use]
     pub fn poll_timeout(&self) -> Option<Instant> {
-        let parts = [self.links.next_deadline(), self.peers.next_deadline(), self.plan_at];
+        let parts = [
+            self.links.next_deadline(),
+            self.peers.next_deadline(),
+            self.plan_at,
+            self.asked.next_deadline(),
+            self.seeks.next_deadline(),
+        ];
         let stop = self.stopping.filter(|_| !self.links.is_empty());
         // What is due at the end of time is due never: no later time could move it.
         parts.into_iter().flatten().chain(stop).min().filter(|at| *at < Instant::MAX)

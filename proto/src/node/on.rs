@@ -1,6 +1,6 @@
 //! What each message does: one `on_*` per message, and what the peers' comings set off.
 
-use alloc::borrow::{Cow, ToOwned};
+use alloc::borrow::Cow;
 use alloc::boxed::Box;
 use core::net::SocketAddr;
 use core::time::Duration;
@@ -21,11 +21,9 @@ use crate::session::keepalive::KeepAlive;
 use crate::session::{Phase, Ready, Superseded};
 use crate::time::UnixTime;
 use crate::wire::json::Span;
-use crate::wire::native::{Addr, Broadcast, Bye, Direct, ErrorLine, Hello, Msg, Received, told};
+use crate::wire::native::{Addr, Broadcast, Bye, Hello, Msg, Received, told};
 use crate::wire::{MIN_VERSION, VERSION, encode};
 
-/// The longest id of a one-to-one message, bytes: fixed by the protocol.
-const MAX_MESSAGE_ID: usize = 32;
 /// How much of a peer's words an error event repeats, bytes.
 const MAX_ERROR_TEXT: usize = 64;
 /// Addresses taken from one line: what an answer may hold. More are ignored.
@@ -43,7 +41,12 @@ impl Node {
             Msg::Addr(addr) => self.on_addr(conn, &addr),
             Msg::Broadcast(broadcast) => self.on_broadcast(conn, &broadcast, line),
             Msg::Message(direct) => self.on_direct(conn, &direct, line),
-            Msg::Error(error) => self.on_error(conn, &error),
+            Msg::Request(request) => self.on_request(conn, &request, line),
+            Msg::Reply(reply) => self.on_reply(conn, &reply, line),
+            Msg::Nak(nak) => self.on_nak(conn, &nak, line),
+            Msg::Find(find) => self.on_find(conn, &find, line),
+            Msg::Found(found) => self.on_found(conn, &found, line),
+            Msg::Error(error) => self.on_error(conn, &error, line),
             Msg::Unknown => self.stats.unknown_types += 1,
         }
     }
@@ -226,8 +229,12 @@ impl Node {
         side: Side,
         version: u64,
     ) {
+        let node = peer.node();
         self.emit(Event::PeerUp { peer, conn, addr, side });
         self.introduce(conn, version);
+        if let Some(node) = node {
+            self.found_way(node);
+        }
         self.plan_soon();
     }
 
@@ -444,6 +451,10 @@ impl Node {
         line: Received<'_>,
     ) {
         let frame = line.frame();
+        // Broadcasts teach only where nothing is known: there are many of them.
+        if let Some(via) = self.speaker(conn).filter(|_| !self.routes.knows(originator)) {
+            self.routes.learn(originator, via, false, self.now);
+        }
         let reached = self.flood(&frame, Class::Forwarded, Some(conn));
         self.stats.forwarded += reached.queued as u64;
         #[cfg(peerline_planted)]
@@ -474,37 +485,7 @@ impl Node {
         }
     }
 
-    fn on_direct(&mut self, conn: ConnId, said: &Direct<'_>, line: Received<'_>) {
-        let (Ok(from), Ok(to)) = (said.from.parse::<NodeId>(), said.to.parse::<NodeId>()) else {
-            self.stats.not_taken += 1;
-            return;
-        };
-        // Until there are relays, a neighbour speaks for itself alone.
-        let speaker = self.links.get(conn).and_then(|link| link.phase.speaker());
-        if said.id.len() > MAX_MESSAGE_ID || speaker != Some(&PeerId::Node(from)) {
-            self.stats.not_taken += 1;
-            return;
-        }
-        if to != self.id {
-            self.stats.not_for_us += 1;
-            return self.control(conn, encode::error(&said.id, "no_route"));
-        }
-        if !self.direct_seen.insert((from, Cow::Owned(said.id.as_ref().to_owned()))) {
-            self.stats.duplicates += 1;
-            return;
-        }
-        self.deliver(Message {
-            frame: line.frame(),
-            from: PeerId::Node(from),
-            conn,
-            delivery: Delivery::Direct,
-            time: UnixTime::from_millis(said.time),
-            kind: kind_of(&said.kind),
-            body: range_of(&said.msg),
-        });
-    }
-
-    fn deliver(&mut self, message: Message) {
+    pub(super) fn deliver(&mut self, message: Message) {
         let conn = message.conn;
         #[cfg(peerline_planted)]
         let message = if self.is_planted(crate::planted::Bug::CutBody) {
@@ -518,15 +499,6 @@ impl Node {
         if self.is_planted(crate::planted::Bug::BrakeOff) {
             return;
         }
-        if self.events.is_over() {
-            self.links.pause(conn, self.now);
-        }
-    }
-
-    fn on_error(&mut self, conn: ConnId, error: &ErrorLine<'_>) {
-        let Some(peer) = self.ready_mut(conn).map(|ready| ready.peer.clone()) else { return };
-        let (re, code) = (cut(&error.re), cut(&error.code));
-        self.emit(Event::PeerError { peer, re, code });
         if self.events.is_over() {
             self.links.pause(conn, self.now);
         }
@@ -575,7 +547,7 @@ fn where_it_listens(
 }
 
 /// The kind of a message: its place in the frame, or its own text if the line has it escaped.
-fn kind_of(span: &Span<'_>) -> Kind {
+pub(super) fn kind_of(span: &Span<'_>) -> Kind {
     match span.as_text() {
         Some(Cow::Owned(text)) => Kind::Unescaped(text.into()),
         Some(Cow::Borrowed(_)) | None => {
@@ -585,7 +557,7 @@ fn kind_of(span: &Span<'_>) -> Kind {
     }
 }
 
-fn range_of(span: &Span<'_>) -> core::ops::Range<usize> {
+pub(super) fn range_of(span: &Span<'_>) -> core::ops::Range<usize> {
     span.start..span.start.saturating_add(span.text.len())
 }
 

@@ -75,6 +75,7 @@ impl Node {
         if let (Some(peer), true) = (&gone, self.is_planted(crate::planted::Bug::EventTwice)) {
             self.emit(Event::PeerDown { peer: peer.clone(), conn, reason: reason.clone() });
         }
+        let gone_node = gone.as_ref().and_then(PeerId::node);
         self.emit(match gone {
             Some(peer) => Event::PeerDown { peer, conn, reason },
             None => Event::ConnectionFailed { conn, addr, side, reason, repeats: 0 },
@@ -86,6 +87,10 @@ impl Node {
         if let Some(peer) = stays {
             // What was full went with the connection; the peer has another.
             self.emit(Event::Writable { peer });
+        }
+        self.on_dial_ended(conn);
+        if let Some(node) = gone_node {
+            self.on_hop_gone(node);
         }
         self.tell_room();
         self.plan_soon();

@@ -126,9 +126,12 @@ impl Node {
         self.book.iter().map(|(addr, _)| addr)
     }
 
-    /// Bytes held for others: queues, unfinished lines, undelivered events.
+    /// Bytes held for others: queues, unfinished lines, undelivered events, and what requests and
+    /// messages keep until they are answered or find a way.
     pub fn buffered(&self) -> usize {
-        self.links.buffered().saturating_add(self.events.charged())
+        let requests = self.asked.bytes().saturating_add(self.answering.bytes());
+        let waiting = requests.saturating_add(self.seeks.bytes());
+        self.links.buffered().saturating_add(self.events.charged()).saturating_add(waiting)
     }
 
     /// The counters.

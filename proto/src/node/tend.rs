@@ -29,6 +29,8 @@ impl Node {
         for peer in self.peers.due(self.now) {
             self.decide(&peer);
         }
+        self.tend_seeks();
+        self.tend_requests();
         if self.plan_at.is_some_and(|at| at <= self.now) {
             self.plan();
         }

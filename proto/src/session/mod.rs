@@ -193,7 +193,8 @@ pub(crate) fn reception(phase: PhaseName, msg: MsgKind) -> Reception {
         (PhaseName::ReadyV0, _) => Reception::Unknown,
         (PhaseName::Ready, M::Unknown) => Reception::Unknown,
         (PhaseName::Ready, _) => Reception::Handle,
-        (PhaseName::Losing, M::Broadcast | M::Message) => Reception::Handle,
+        (PhaseName::Losing, M::Broadcast | M::Message | M::Request | M::Reply) => Reception::Handle,
+        (PhaseName::Losing, M::Nak | M::Find | M::Found) => Reception::Handle,
         (PhaseName::Losing, _) => Reception::Discard,
     }
 }

@@ -6,11 +6,12 @@ use core::net::SocketAddr;
 
 use crate::config::Listen;
 use crate::error::ByeReason;
+use crate::exchange::NakCode;
 use crate::id::NodeId;
 use crate::message::{Frame, Payload};
 use crate::quote::push_quoted;
 use crate::time::UnixTime;
-use crate::wire::native::bye_word;
+use crate::wire::native::{bye_word, nak_word};
 use crate::wire::{MIN_VERSION, VERSION};
 
 /// What a hello says beyond the node id.
@@ -120,23 +121,82 @@ pub(crate) fn broadcast(
     line.text_with_end()
 }
 
+/// From whom a line goes to whom, its name, and how many nodes may pass it on.
+#[derive(Copy, Clone, Debug)]
+pub(crate) struct Routed<'a> {
+    pub(crate) id: &'a str,
+    pub(crate) from: NodeId,
+    pub(crate) to: NodeId,
+    pub(crate) ttl: u64,
+}
+
 /// A one-to-one message of ours.
-pub(crate) fn message(
-    id: &str,
-    (from, to): (NodeId, NodeId),
+pub(crate) fn message(routed: &Routed<'_>, time: UnixTime, kind: &str, body: &Payload) -> String {
+    let mut line = Line::with_room("message", kind.len().saturating_add(body.as_str().len()));
+    line.routed(routed, time, kind);
+    line.json("msg", body.as_str());
+    line.text_with_end()
+}
+
+/// A request of ours; `deadline` is in milliseconds.
+pub(crate) fn request(
+    routed: &Routed<'_>,
+    (deadline, attempt): (u64, u64),
     time: UnixTime,
+    kind: &str,
+    body: &str,
+) -> String {
+    let mut line = Line::with_room("request", kind.len().saturating_add(body.len()));
+    line.routed(routed, time, kind);
+    line.number("deadline", deadline);
+    line.number("try", attempt);
+    line.json("msg", body);
+    line.text_with_end()
+}
+
+/// A reply of ours to the request `re`.
+pub(crate) fn reply(
+    re: &str,
+    (from, to): (NodeId, NodeId),
+    (n, last): (u64, bool),
     kind: &str,
     body: &Payload,
 ) -> String {
-    let mut line = Line::with_room("message", kind.len().saturating_add(body.as_str().len()));
-    line.text("id", id);
+    let mut line = Line::with_room("reply", kind.len().saturating_add(body.as_str().len()));
+    line.text("re", re);
+    line.number("n", n);
     line.name("from", from);
     line.name("to", to);
     line.text("kind", kind);
-    line.number("time", time.as_millis());
-    line.number("ttl", 1);
+    if last {
+        line.json("last", "true");
+    }
     line.json("msg", body.as_str());
     line.text_with_end()
+}
+
+/// A no to the request `re`, said by `at`.
+pub(crate) fn nak(re: &str, at: NodeId, code: NakCode) -> Frame {
+    let mut line = Line::new("nak");
+    line.text("re", re);
+    line.name("at", at);
+    line.text("code", nak_word(code));
+    line.finish()
+}
+
+pub(crate) fn find(routed: &Routed<'_>) -> Frame {
+    with_ends("find", routed)
+}
+
+pub(crate) fn found(routed: &Routed<'_>) -> Frame {
+    with_ends("found", routed)
+}
+
+fn with_ends(msgtype: &str, routed: &Routed<'_>) -> Frame {
+    let mut line = Line::new(msgtype);
+    line.ends(routed);
+    line.number("ttl", routed.ttl);
+    line.finish()
 }
 
 pub(crate) fn error(re: &str, code: &str) -> Frame {
@@ -184,6 +244,19 @@ impl Line {
     fn name(&mut self, key: &str, value: impl Display) {
         self.key(key);
         let _infallible = write!(self.text, "\"{value}\"");
+    }
+
+    fn ends(&mut self, routed: &Routed<'_>) {
+        self.text("id", routed.id);
+        self.name("from", routed.from);
+        self.name("to", routed.to);
+    }
+
+    fn routed(&mut self, routed: &Routed<'_>, time: UnixTime, kind: &str) {
+        self.ends(routed);
+        self.text("kind", kind);
+        self.number("time", time.as_millis());
+        self.number("ttl", routed.ttl);
     }
 
     fn json(&mut self, key: &str, value: &str) {

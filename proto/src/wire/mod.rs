@@ -10,6 +10,7 @@ pub(crate) mod chat;
 pub(crate) mod chat_key;
 pub(crate) mod detect;
 pub(crate) mod encode;
+mod field;
 pub(crate) mod framing;
 pub(crate) mod json;
 pub(crate) mod native;

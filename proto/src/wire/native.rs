@@ -7,11 +7,15 @@
 #![deny(clippy::arithmetic_side_effects)]
 
 use alloc::borrow::Cow;
+use alloc::string::String;
+use core::fmt::Write as _;
 use core::net::SocketAddr;
 
 use crate::config::Listen;
 use crate::error::{ByeReason, Violation};
+use crate::exchange::NakCode;
 use crate::message::Frame;
+use crate::wire::field::{FIELDS, Field};
 use crate::wire::json::{self, Fault, Span};
 
 /// A message, borrowed from its line.
@@ -25,6 +29,11 @@ pub(crate) enum Msg<'a> {
     Addr(Addr<'a>),
     Broadcast(Broadcast<'a>),
     Message(Direct<'a>),
+    Request(RequestLine<'a>),
+    Reply(ReplyLine<'a>),
+    Nak(NakLine<'a>),
+    Find(FindLine<'a>),
+    Found(FindLine<'a>),
     Error(ErrorLine<'a>),
     Unknown,
 }
@@ -40,6 +49,11 @@ pub(crate) enum MsgKind {
     Addr,
     Broadcast,
     Message,
+    Request,
+    Reply,
+    Nak,
+    Find,
+    Found,
     Error,
     Unknown,
 }
@@ -47,7 +61,7 @@ pub(crate) enum MsgKind {
 impl MsgKind {
     /// All of them, in the order of the protocol's table.
     #[cfg(any(test, feature = "testing"))]
-    pub(crate) const ALL: [Self; 10] = [
+    pub(crate) const ALL: [Self; 15] = [
         Self::Hello,
         Self::Ping,
         Self::Pong,
@@ -56,6 +70,11 @@ impl MsgKind {
         Self::Addr,
         Self::Broadcast,
         Self::Message,
+        Self::Request,
+        Self::Reply,
+        Self::Nak,
+        Self::Find,
+        Self::Found,
         Self::Error,
         Self::Unknown,
     ];
@@ -70,6 +89,11 @@ impl MsgKind {
             "addr" => Self::Addr,
             "broadcast" => Self::Broadcast,
             "message" => Self::Message,
+            "request" => Self::Request,
+            "reply" => Self::Reply,
+            "nak" => Self::Nak,
+            "find" => Self::Find,
+            "found" => Self::Found,
             "error" => Self::Error,
             _ => Self::Unknown,
         }
@@ -112,6 +136,30 @@ impl MsgKind {
                 (F::Ttl, true),
                 (F::Msg, true),
             ],
+            Self::Request => &[
+                (F::Id, true),
+                (F::From, true),
+                (F::To, true),
+                (F::Kind, true),
+                (F::Time, true),
+                (F::Ttl, true),
+                (F::Deadline, true),
+                (F::Try, false),
+                (F::Msg, true),
+            ],
+            Self::Reply => &[
+                (F::Re, true),
+                (F::N, true),
+                (F::From, true),
+                (F::To, true),
+                (F::Kind, true),
+                (F::Msg, true),
+                (F::Last, false),
+            ],
+            Self::Nak => &[(F::Re, true), (F::At, false), (F::Code, true)],
+            Self::Find | Self::Found => {
+                &[(F::Id, true), (F::From, true), (F::To, true), (F::Ttl, true)]
+            }
             Self::Error => &[(F::Re, false), (F::Code, false)],
             Self::Unknown => &[],
         }
@@ -157,8 +205,43 @@ pub(crate) struct Direct<'a> {
     pub(crate) from: Cow<'a, str>,
     pub(crate) to: Cow<'a, str>,
     pub(crate) time: u64,
+    pub(crate) ttl: Span<'a>,
     pub(crate) kind: Span<'a>,
     pub(crate) msg: Span<'a>,
+}
+
+#[derive(Clone, Debug)]
+pub(crate) struct RequestLine<'a> {
+    pub(crate) direct: Direct<'a>,
+    /// What is left of the asker's patience, milliseconds.
+    pub(crate) deadline: Span<'a>,
+    pub(crate) attempt: u64,
+}
+
+#[derive(Clone, Debug)]
+pub(crate) struct ReplyLine<'a> {
+    pub(crate) re: Cow<'a, str>,
+    pub(crate) n: u64,
+    pub(crate) from: Cow<'a, str>,
+    pub(crate) to: Cow<'a, str>,
+    pub(crate) kind: Span<'a>,
+    pub(crate) msg: Span<'a>,
+    pub(crate) last: bool,
+}
+
+#[derive(Clone, Debug)]
+pub(crate) struct NakLine<'a> {
+    pub(crate) re: Cow<'a, str>,
+    pub(crate) at: Option<Cow<'a, str>>,
+    pub(crate) code: NakCode,
+}
+
+#[derive(Clone, Debug)]
+pub(crate) struct FindLine<'a> {
+    pub(crate) id: Cow<'a, str>,
+    pub(crate) from: Cow<'a, str>,
+    pub(crate) to: Cow<'a, str>,
+    pub(crate) ttl: Span<'a>,
 }
 
 #[derive(Clone, Debug)]
@@ -178,6 +261,11 @@ impl Msg<'_> {
             Self::Addr(_) => MsgKind::Addr,
             Self::Broadcast(_) => MsgKind::Broadcast,
             Self::Message(_) => MsgKind::Message,
+            Self::Request(_) => MsgKind::Request,
+            Self::Reply(_) => MsgKind::Reply,
+            Self::Nak(_) => MsgKind::Nak,
+            Self::Find(_) => MsgKind::Find,
+            Self::Found(_) => MsgKind::Found,
             Self::Error(_) => MsgKind::Error,
             Self::Unknown => MsgKind::Unknown,
         }
@@ -205,6 +293,22 @@ impl<'a> Received<'a> {
             Ok(line) => Ok(Self { line, text: line.trim_matches([' ', '\t', '\r', '\n']) }),
             Err(error) => Err(Violation::NotUtf8 { at: error.valid_up_to() }),
         }
+    }
+
+    /// The text with other digits in place of these numbers of it, in the order in which they stand,
+    /// and one line end: how a relay passes a line on.
+    pub(crate) fn frame_with(&self, mut numbers: [Option<(Span<'_>, u64)>; 2]) -> Frame {
+        numbers.sort_unstable_by_key(|number| number.map(|(span, _)| span.start));
+        let mut line = String::with_capacity(self.text.len().saturating_add(16));
+        let mut kept = 0;
+        for (span, number) in numbers.into_iter().flatten() {
+            line.push_str(self.text.get(kept..span.start).unwrap_or_default());
+            let _infallible = write!(line, "{number}");
+            kept = span.start.saturating_add(span.text.len());
+        }
+        line.push_str(self.text.get(kept..).unwrap_or_default());
+        line.push('\n');
+        Frame::new(&line)
     }
 
     /// The text with one line end, to be kept and passed on. Nearly always that is the line.
@@ -237,136 +341,6 @@ fn read(text: &str) -> Result<Decoded<'_>, Fault> {
     Ok(Decoded { msg: fields.message(kind)?, unknown_fields })
 }
 
-/// The fields of all messages.
-#[derive(Copy, Clone, Debug, Eq, PartialEq)]
-enum Field {
-    Msgtype,
-    Nodeid,
-    Version,
-    MinVersion,
-    Network,
-    Agent,
-    Nonce,
-    Listen,
-    You,
-    Max,
-    Caps,
-    Reason,
-    Retry,
-    Peers,
-    Ages,
-    Originator,
-    Epoch,
-    Seq,
-    Time,
-    Kind,
-    Msg,
-    Id,
-    From,
-    To,
-    Ttl,
-    Re,
-    Code,
-}
-
-const FIELDS: usize = Field::Code as usize + 1;
-
-impl Field {
-    fn of(key: &str) -> Option<Self> {
-        Some(match key.as_bytes() {
-            b"msgtype" => Self::Msgtype,
-            b"nodeid" => Self::Nodeid,
-            b"version" => Self::Version,
-            b"min_version" => Self::MinVersion,
-            b"network" => Self::Network,
-            b"agent" => Self::Agent,
-            b"nonce" => Self::Nonce,
-            b"listen" => Self::Listen,
-            b"you" => Self::You,
-            b"max" => Self::Max,
-            b"caps" => Self::Caps,
-            b"reason" => Self::Reason,
-            b"retry" => Self::Retry,
-            b"peers" => Self::Peers,
-            b"ages" => Self::Ages,
-            b"originator" => Self::Originator,
-            b"epoch" => Self::Epoch,
-            b"seq" => Self::Seq,
-            b"time" => Self::Time,
-            b"kind" => Self::Kind,
-            b"msg" => Self::Msg,
-            b"id" => Self::Id,
-            b"from" => Self::From,
-            b"to" => Self::To,
-            b"ttl" => Self::Ttl,
-            b"re" => Self::Re,
-            b"code" => Self::Code,
-            _ => return None,
-        })
-    }
-
-    fn bit(self) -> u32 {
-        1_u32.checked_shl(self as u32).unwrap_or_default()
-    }
-
-    /// Whether the value has the field's type.
-    fn fits(self, value: &Span<'_>) -> bool {
-        match self {
-            Self::Msg => true,
-            Self::Listen => is_integer(value) || is_text(value),
-            Self::Version
-            | Self::MinVersion
-            | Self::Nonce
-            | Self::Max
-            | Self::Retry
-            | Self::Epoch
-            | Self::Seq
-            | Self::Time
-            | Self::Ttl => is_integer(value),
-            Self::Peers => all(value, |peer| is_text(peer) || is_pair(peer)),
-            Self::Caps => all(value, is_text),
-            Self::Ages => all(value, is_integer),
-            Self::Msgtype
-            | Self::Nodeid
-            | Self::Network
-            | Self::Agent
-            | Self::You
-            | Self::Reason
-            | Self::Originator
-            | Self::Kind
-            | Self::Id
-            | Self::From
-            | Self::To
-            | Self::Re
-            | Self::Code => is_text(value),
-        }
-    }
-}
-
-fn is_text(value: &Span<'_>) -> bool {
-    value.text.starts_with('"')
-}
-
-fn is_integer(value: &Span<'_>) -> bool {
-    value.as_integer().is_some()
-}
-
-fn is_pair(value: &Span<'_>) -> bool {
-    let mut count = 0_usize;
-    let texts = all(value, |part| {
-        count = count.saturating_add(1);
-        is_text(part)
-    });
-    texts && count == 2
-}
-
-/// Whether the value is an array and `each` holds for all its elements.
-fn all(value: &Span<'_>, mut each: impl FnMut(&Span<'_>) -> bool) -> bool {
-    let mut good = true;
-    let array = json::elements(*value, |element| good = good && each(&element));
-    array.is_some() && good
-}
-
 /// The members of an object that some message knows.
 #[derive(Debug)]
 struct Fields<'a> {
@@ -374,12 +348,10 @@ struct Fields<'a> {
     /// How many fields occur.
     present: u32,
     /// A bit for each field that occurs more than once.
-    repeated: u32,
+    repeated: u64,
     /// Members that no message knows.
     strangers: u32,
 }
-
-const _: () = assert!(FIELDS <= 32, "a bit for each field");
 
 impl Default for Fields<'_> {
     fn default() -> Self {
@@ -463,6 +435,19 @@ impl<'a> Fields<'a> {
             MsgKind::Addr => Msg::Addr(Addr { peers: self.required(Field::Peers)? }),
             MsgKind::Broadcast => Msg::Broadcast(self.broadcast()?),
             MsgKind::Message => Msg::Message(self.direct()?),
+            MsgKind::Request => Msg::Request(RequestLine {
+                direct: self.direct()?,
+                deadline: self.required(Field::Deadline)?,
+                attempt: self.number(Field::Try),
+            }),
+            MsgKind::Reply => Msg::Reply(self.reply()?),
+            MsgKind::Nak => Msg::Nak(NakLine {
+                re: self.word(Field::Re)?,
+                at: self.text(Field::At)?,
+                code: nak_code(&self.word(Field::Code)?),
+            }),
+            MsgKind::Find => Msg::Find(self.find()?),
+            MsgKind::Found => Msg::Found(self.find()?),
             MsgKind::Error => Msg::Error(self.error()?),
             MsgKind::Unknown => Msg::Unknown,
         })
@@ -516,8 +501,30 @@ impl<'a> Fields<'a> {
             from: self.word(Field::From)?,
             to: self.word(Field::To)?,
             time: self.number(Field::Time),
+            ttl: self.required(Field::Ttl)?,
             kind: self.required(Field::Kind)?,
             msg: self.required(Field::Msg)?,
+        })
+    }
+
+    fn reply(&self) -> Result<ReplyLine<'a>, Fault> {
+        Ok(ReplyLine {
+            re: self.word(Field::Re)?,
+            n: self.number(Field::N),
+            from: self.word(Field::From)?,
+            to: self.word(Field::To)?,
+            kind: self.required(Field::Kind)?,
+            msg: self.required(Field::Msg)?,
+            last: self.span(Field::Last).is_some_and(|span| span.text == "true"),
+        })
+    }
+
+    fn find(&self) -> Result<FindLine<'a>, Fault> {
+        Ok(FindLine {
+            id: self.word(Field::Id)?,
+            from: self.word(Field::From)?,
+            to: self.word(Field::To)?,
+            ttl: self.required(Field::Ttl)?,
         })
     }
 
@@ -544,6 +551,26 @@ pub(crate) fn bye_word(reason: ByeReason) -> &'static str {
 fn bye_reason(word: &str) -> ByeReason {
     let found = BYE_WORDS.iter().find(|(_, known)| *known == word);
     found.map_or(ByeReason::Other, |(reason, _)| *reason)
+}
+
+/// The words for refusals on the wire.
+const NAK_WORDS: [(NakCode, &str); 6] = [
+    (NakCode::NoRoute, "no_route"),
+    (NakCode::Expired, "expired"),
+    (NakCode::Busy, "busy"),
+    (NakCode::TooLarge, "too_large"),
+    (NakCode::NoHandler, "no_handler"),
+    (NakCode::Refused, "refused"),
+];
+
+pub(crate) fn nak_word(code: NakCode) -> &'static str {
+    let found = NAK_WORDS.iter().find(|(known, _)| *known == code);
+    found.map_or("other", |(_, word)| word)
+}
+
+fn nak_code(word: &str) -> NakCode {
+    let found = NAK_WORDS.iter().find(|(_, known)| *known == word);
+    found.map_or(NakCode::Other, |(code, _)| *code)
 }
 
 /// An address that somebody tells: of a named node, or the teller's own.
@@ -628,7 +655,29 @@ mod tests {
     fn each_field_has_its_name_and_every_kind_its_bits() {
         for kind in MsgKind::ALL {
             let bits = kind.fields().iter().map(|(field, _)| field.bit());
-            assert_eq!(bits.clone().sum::<u32>(), bits.fold(0, |all, bit| all | bit), "{kind:?}");
+            assert_eq!(bits.clone().sum::<u64>(), bits.fold(0, |all, bit| all | bit), "{kind:?}");
+        }
+    }
+
+    #[test]
+    fn in_transit_only_the_digits_of_two_numbers_change() {
+        for (line, expected) in [
+            (r#" {"ttl" : 32 ,"x":[1],"deadline":5}"#, r#"{"ttl" : 31 ,"x":[1],"deadline":12345}"#),
+            (r#"{"x":1.0,"deadline":99999,"ttl":10}"#, r#"{"x":1.0,"deadline":12345,"ttl":31}"#),
+        ] {
+            let line = Received { line, text: line.trim() };
+            let mut members = Vec::new();
+            let found = json::object(line.text, |key, value| {
+                members.push((key.unescape().into_owned(), value));
+                Ok(())
+            });
+            assert_eq!(found, Ok(()));
+            let number = |name: &str, number: u64| {
+                let found = members.iter().find(|(key, _)| key == name);
+                found.map(|(_, span)| (*span, number))
+            };
+            let sent = line.frame_with([number("ttl", 31), number("deadline", 12_345)]);
+            assert_eq!(sent, Frame::new(&[expected, "\n"].concat()));
         }
     }
 

@@ -1,9 +1,18 @@
-//! One-to-one routes: for now the application's own word on where a node is reached.
+//! One-to-one routes: by which neighbour a node is reached, what was passed on and from whom, and
+//! what waits while a way is sought. Pure: [`node`](crate::node) sends and dials.
+
+mod hops;
+mod relayed;
+mod seeks;
 
 use alloc::sync::Arc;
 use core::fmt;
 
 use crate::id::PeerId;
+
+pub(crate) use hops::Routes;
+pub(crate) use relayed::Relayed;
+pub(crate) use seeks::{Held, Seek, Seeks, Stage};
 
 /// The application's answer to "by which neighbour is this node reached?".
 #[derive(Clone, Default)]
