@@ -14,6 +14,7 @@ mod handles;
 mod netns;
 mod node_limits;
 mod node_pair;
+mod node_requests;
 mod node_rivals;
 mod node_strangers;
 mod node_words;

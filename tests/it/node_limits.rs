@@ -260,7 +260,7 @@ fn connections_that_end_in_order_are_bounded() {
 }
 
 #[test]
-fn nobody_speaks_in_anothers_name_to_one() {
+fn whose_a_message_is_is_the_word_of_whoever_passes_it_on() {
     let mut net = Net::new(1);
     let hosts = star(&mut net, 2);
     let (to, own) = (net.node(hosts[0]).id(), net.node(hosts[1]).id());
@@ -277,8 +277,18 @@ fn nobody_speaks_in_anothers_name_to_one() {
         );
     }
     net.run_for(SECOND);
-    assert_eq!(net.received(hosts[0]), [(id.to_string(), "0".to_string())]);
-    assert_eq!(net.node(hosts[0]).stats().not_taken, 1);
+    let got: Vec<String> = net.received(hosts[0]).into_iter().map(|(kind, _)| kind).collect();
+    assert_eq!(got, [own.to_string(), id.to_string()], "a `from` is a claim");
+    let forged = to.to_string();
+    net.say(
+        stranger,
+        format!(
+            "{{\"msgtype\":\"message\",\"id\":\"2\",\"from\":\"{forged}\",\"to\":\"{to}\",\
+             \"kind\":\"K\",\"time\":0,\"ttl\":1,\"msg\":0}}\n"
+        ),
+    );
+    net.run_for(SECOND);
+    assert_eq!(net.received(hosts[0]).len(), 2, "nobody is told what he says himself");
 }
 
 /// A node that nobody has told anything yet.

@@ -52,7 +52,8 @@ impl Node {
             return;
         };
         if from == self.id {
-            self.stats.duplicates += 1; // it went in a circle, and whoever sent it here will be told
+            // Ours went in a circle; the refusal finds back to us.
+            self.stats.duplicates += 1;
             return self.refuse_message(conn, &said.id, NakCode::NoRoute);
         }
         self.routes.learn(from, via, false, self.now);
@@ -286,8 +287,8 @@ impl Node {
         self.stats.skipped += u64::from(!sent);
     }
 
-    /// Whose a line is, for whom, and by which neighbour it came. Nothing if it is no line of a node
-    /// for a node.
+    /// Whose a line is, for whom, and by which neighbour it came. Nothing if it is no line of a
+    /// node for a node.
     fn ends_of(
         &self,
         conn: ConnId,

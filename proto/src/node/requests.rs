@@ -27,8 +27,8 @@ impl Node {
     /// most [`Limits::request_deadline`](crate::Limits)). Its end is the last
     /// [`Reply`](Event::Reply) or a [`RequestFailed`](Event::RequestFailed), one of them and once.
     ///
-    /// The node sends it again over another neighbour, at most twice, if nothing is heard of it; the
-    /// one who answers notices that.
+    /// The node sends it again over another neighbour, at most twice, if nothing is heard of it;
+    /// the one who answers notices that.
     ///
     /// ```
     /// # use peerline_proto::*;
@@ -318,8 +318,8 @@ impl Node {
         }
     }
 
-    /// Tries another neighbour, seeks a way, or lets the request be. It ends for `why` if nobody has
-    /// it and nothing is left to try.
+    /// Tries another neighbour, seeks a way, or lets the request be. It ends for `why` if nobody
+    /// has it and nothing is left to try.
     fn try_again(&mut self, id: RequestId, why: RequestFailure) {
         if self.send_again(id) {
             return;
@@ -337,7 +337,8 @@ impl Node {
         }
     }
 
-    /// Sends a request over a neighbour that has not had it. False if there is none, or no try left.
+    /// Sends a request over a neighbour that has not had it. False if there is none, or no try is
+    /// left.
     pub(super) fn send_again(&mut self, id: RequestId) -> bool {
         let Some(pending) = self.asked.get(id) else { return true };
         if pending.tries >= crate::requests::TRIES {

@@ -295,8 +295,8 @@ impl<'a> Received<'a> {
         }
     }
 
-    /// The text with other digits in place of these numbers of it, in the order in which they stand,
-    /// and one line end: how a relay passes a line on.
+    /// The text with other digits in place of these numbers of it, and one line end: how a relay
+    /// passes a line on.
     pub(crate) fn frame_with(&self, mut numbers: [Option<(Span<'_>, u64)>; 2]) -> Frame {
         numbers.sort_unstable_by_key(|number| number.map(|(span, _)| span.start));
         let mut line = String::with_capacity(self.text.len().saturating_add(16));
