@@ -309,6 +309,19 @@ impl Node {
         Ok(RequestId::new(number))
     }
 
+    /// Asks a guest by its name.
+    pub(super) fn request_of_guest(
+        &mut self,
+        name: &str,
+        kind: &str,
+        body: &Payload,
+        deadline: Duration,
+    ) -> Result<RequestId, RequestError> {
+        let addr = self.btpeer.table.get(name).map(|guest| guest.addr);
+        let addr = addr.ok_or(RequestError::Unsupported)?;
+        self.request_at(addr, kind, body, deadline, self.now)
+    }
+
     /// The peer took the connection: asks it.
     pub(super) fn on_visit_connected(&mut self, conn: ConnId, mut visit: Visit) {
         let frame = core::mem::take(&mut visit.frame);

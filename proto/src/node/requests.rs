@@ -61,7 +61,10 @@ impl Node {
         if kind.len() > max_kind {
             return Err(RequestError::KindTooLong { len: kind.len(), limit: max_kind });
         }
-        let PeerId::Node(to) = *to else { return Err(RequestError::Unsupported) };
+        let to = match to {
+            PeerId::Node(to) => *to,
+            PeerId::Guest(name) => return self.request_of_guest(name, kind, body, deadline),
+        };
         if to == self.id {
             return Err(RequestError::Own);
         }

@@ -128,16 +128,6 @@ impl Frames {
         self.known.saturating_add(self.payload.len())
     }
 
-    /// Whether the stream rests between two frames.
-    pub(crate) fn is_empty(&self) -> bool {
-        self.known == 0
-    }
-
-    /// The header of the unfinished frame, once it is whole.
-    pub(crate) fn header(&self) -> Option<FrameHeader> {
-        (self.known == HEADER).then(|| FrameHeader::new(self.header))
-    }
-
     fn read_header(&mut self, input: &mut &[u8]) {
         let missing = self.header.get_mut(self.known..).unwrap_or_default();
         let count = missing.len().min(input.len());
@@ -304,7 +294,7 @@ mod tests {
             assert_eq!(encode(kind, payload).as_deref(), Some(bytes), "{kind}");
             let (found, error, state) = frames([bytes], 100);
             assert_eq!((found, error), (vec![frame(kind, payload)], None));
-            assert!(state.is_empty());
+            assert_eq!(state.pending(), 0);
         }
     }
 
@@ -316,13 +306,12 @@ mod tests {
             let (a, b) = stream.split_at(cut);
             let (found, error, state) = frames([a, b], 6);
             assert_eq!((&found[..], error), (&expected[..], None), "cut at {cut}");
-            assert_eq!((state.pending(), state.is_empty()), (10, false));
-            assert_eq!(state.header(), Some(FrameHeader { kind: *b"REPL", len: 6 }));
+            assert_eq!(state.pending(), 10);
         }
         let (found, error, state) = frames(stream.chunks(1), 6);
         assert_eq!((&found[..], error, state.pending()), (&expected[..], None, 10));
         let (found, error, state) = frames([&b"NA"[..]], 6);
-        assert_eq!((found, error, state.pending(), state.header()), (vec![], None, 2, None));
+        assert_eq!((found, error, state.pending()), (vec![], None, 2));
     }
 
     #[test]
