@@ -346,7 +346,7 @@ mod tests {
             assert!(state.payload.capacity() <= 5000);
         }
         assert_eq!(state.next(&mut &last[..], 5000), Ok(Some(frame("DATA", &[7; 5000]))));
-        assert_eq!((state.payload.capacity(), state.is_empty()), (0, true));
+        assert_eq!((state.payload.capacity(), state.pending()), (0, 0));
     }
 
     #[test]

@@ -37,10 +37,8 @@ enum Place {
     /// Before the outer object.
     #[default]
     Before,
-    /// Before a key: the first one, or one that a comma has promised.
-    Member {
-        first: bool,
-    },
+    /// Before a key.
+    Member,
     Key(Key),
     /// Between a key and its colon.
     Colon,
@@ -61,7 +59,7 @@ impl Scan {
         match self.place {
             Place::Decided(found) => Some(found),
             Place::Before
-            | Place::Member { .. }
+            | Place::Member
             | Place::Key(_)
             | Place::Colon
             | Place::Value(_) => None,
@@ -76,11 +74,11 @@ impl Scan {
     fn step(&mut self, byte: u8) {
         let blank = matches!(byte, b' ' | b'\t' | b'\r' | b'\n');
         let next = match &mut self.place {
-            Place::Before | Place::Member { .. } | Place::Colon if blank => return,
-            Place::Before if byte == b'{' => Place::Member { first: true },
-            Place::Member { .. } if byte == b'"' => Place::Key(Key::default()),
+            Place::Before | Place::Member | Place::Colon if blank => return,
+            Place::Before if byte == b'{' => Place::Member,
+            Place::Member if byte == b'"' => Place::Key(Key::default()),
             Place::Colon if byte == b':' => Place::Value(Nesting { depth: 1, text: Text::Outside }),
-            Place::Before | Place::Member { .. } | Place::Colon => Place::Decided(Found::Neither),
+            Place::Before | Place::Member | Place::Colon => Place::Decided(Found::Neither),
             Place::Key(key) => match key.step(byte) {
                 None => return,
                 Some(KeyEnd::Broken) => Place::Decided(Found::Neither),
@@ -91,7 +89,7 @@ impl Scan {
             Place::Value(nesting) => {
                 let outer = nesting.depth == 1 && nesting.text == Text::Outside;
                 if outer && byte == b',' {
-                    Place::Member { first: false }
+                    Place::Member
                 } else if nesting.step(byte) && nesting.depth <= MAX_DEPTH {
                     return;
                 } else {
