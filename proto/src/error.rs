@@ -199,6 +199,14 @@ pub enum Violation {
         /// Bytes allowed.
         limit: usize,
     },
+    /// Guests answer more at once than is kept for all of them together.
+    #[error("{held} bytes of replies are held for guests; the limit is {limit}")]
+    TooMuch {
+        /// Bytes held.
+        held: usize,
+        /// Bytes allowed.
+        limit: usize,
+    },
     /// Something other than hello came first.
     #[error("the first line is not a hello")]
     NotHello,

@@ -78,6 +78,9 @@ pub struct Limits {
     /// request of a stranger is at most [`MAX_FIRST_LINE`]. When longer: refused before anything is
     /// kept. Default 16 MiB: the framework answers with whole files.
     pub max_frame: usize,
+    /// Bytes of replies to all our requests of guests that are not handed on yet. When over: the
+    /// visit that brought more ends. Default 64 MiB, as the queues.
+    pub guest_bytes: usize,
     /// Guests remembered, of each dialect. When full: the one least recently heard goes. Default
     /// 64.
     pub guests: usize,
@@ -241,6 +244,15 @@ pub(crate) const PENDING_COST: usize = 768;
 /// Bytes of a request of somebody else's: its name twice, its places in the tables.
 pub(crate) const ANSWERING_COST: usize = 512;
 
+/// Objects waiting for one chat peer. When full: the next is dropped and counted. 128: what is to
+/// be told of a full table, and what is said meanwhile.
+pub(crate) const GUESTS_WAITING: usize = 128;
+/// Dials to one chat peer under way. When reached: the rest waits. 4, as many as it may hold of
+/// ours.
+pub(crate) const GUEST_DIALS: usize = 4;
+/// Bytes of a chat object, and what keeping it costs.
+pub(crate) const GUEST_OBJECT: usize = 2048 + 64;
+
 impl Limits {
     /// Bytes that a connection without hello can make the node hold, 7 KiB by default.
     pub fn worst_case_stranger(&self) -> usize {
@@ -260,7 +272,7 @@ impl Limits {
     /// use peerline_proto::Limits;
     ///
     /// let bytes = Limits::default().worst_case_node(64 * 1024);
-    /// assert_eq!(bytes >> 20, 164, "in MiB, by default");
+    /// assert_eq!(bytes >> 20, 321, "in MiB, by default");
     /// ```
     pub fn worst_case_node(&self, read: usize) -> usize {
         let per_peer = self.rivals.max(self.guest_connections);
@@ -278,6 +290,21 @@ impl Limits {
             self.streams.saturating_mul(STREAM_COST.saturating_add(holes)),
             self.recent_ids.saturating_mul(4).saturating_mul(ID_COST),
             self.worst_case_requests(),
+            self.worst_case_guests(),
+        ])
+    }
+
+    /// Bytes that guests can make the node hold.
+    fn worst_case_guests(&self) -> usize {
+        let outbox = GUESTS_WAITING.saturating_mul(GUEST_OBJECT).saturating_add(LINK_COST);
+        let under_way = self.guest_visits.saturating_add(self.guests.saturating_mul(GUEST_DIALS));
+        sum([
+            self.guest_bytes,
+            self.max_frame,
+            self.guests.saturating_mul(outbox.saturating_add(ADDRESS_COST * 2)),
+            under_way.saturating_mul(LINK_COST + GUEST_OBJECT),
+            self.guest_requests.saturating_mul(MAX_FIRST_LINE + LINK_COST),
+            self.recent_ids.saturating_mul(2).saturating_mul(ID_COST),
         ])
     }
 
@@ -318,6 +345,7 @@ impl Default for Limits {
             guest_connections: 4,
             rivals: 4,
             max_frame: MAX_LINE,
+            guest_bytes: 64 * 1024 * 1024,
             guests: 64,
             guest_visits: 64,
             guest_requests: 64,

@@ -14,7 +14,7 @@ use crate::action::Action;
 use crate::config::Dialects;
 use crate::error::Violation;
 use crate::id::{ConnId, PeerId, Side};
-use crate::limits::Limits;
+use crate::limits::{Limits, MAX_BROADCAST_LINE};
 use crate::message::Frame;
 use crate::queue::{Class, FRAME_COST, Full, Outgoing, Queue};
 use crate::session::btpeer::Exchange;
@@ -212,6 +212,17 @@ impl Links {
             | Phase::Closing(_) => false,
         });
         visits.count()
+    }
+
+    /// Bytes of replies of guests that are not handed on, if this one holds so many that it is worth
+    /// the count: those below a line's length cannot come to much.
+    pub(crate) fn held_of_guests(&self, conn: ConnId) -> usize {
+        let is_visit = |link: &&Link| matches!(link.phase, Phase::Guest(Exchange::Visiting(_)));
+        let large = |link: &&Link| link.pending() > MAX_BROADCAST_LINE;
+        if self.get(conn).filter(is_visit).filter(large).is_none() {
+            return 0;
+        }
+        self.iter().map(|(_, link)| link).filter(is_visit).map(Link::pending).sum()
     }
 
     /// Accepted connections without a first line.

@@ -13,17 +13,12 @@ use core::time::Duration;
 use crate::budget::Budget;
 use crate::guests::{Remembered, Table};
 use crate::id::NodeId;
-use crate::limits::Limits;
+use crate::limits::{GUEST_DIALS as DIALS, GUESTS_WAITING as WAITING, Limits};
 use crate::seen::Recent;
 use crate::session::Say;
 use crate::time::Instant;
 use crate::wire::chat_key::chat_key;
 
-/// Dials to one peer under way. When reached: the rest waits. 4, as many as it may hold of ours.
-const DIALS: u8 = 4;
-/// Objects waiting for one peer. When full: the next is dropped and counted. 256: the answers about
-/// a full table, and what is said meanwhile.
-const WAITING: usize = 256;
 /// Failed dials in a row after which a peer is forgotten; the original never forgets.
 const FAILURES: u8 = 3;
 /// Texts of the current second that are remembered. When full: the clock moves on for all.
@@ -41,7 +36,7 @@ pub(crate) fn chat_id(name: &str, node: NodeId) -> String {
 #[derive(Clone, Debug, Default)]
 #[cfg_attr(feature = "testing", derive(Hash))]
 struct Outbox {
-    dialing: u8,
+    dialing: usize,
     waiting: VecDeque<Say>,
     /// When it was last told whom we know.
     told: Option<Instant>,
@@ -246,9 +241,9 @@ mod tests {
         let posted = (0..300).map(|_| chat.post(&able, &say));
         let posted: alloc::vec::Vec<Posted> = posted.collect();
         let count = |what: fn(&Posted) -> bool| posted.iter().filter(|one| what(one)).count();
-        assert_eq!(count(|one| matches!(one, Posted::Dial(_))), usize::from(DIALS));
+        assert_eq!(count(|one| matches!(one, Posted::Dial(_))), DIALS);
         assert_eq!(count(|one| *one == Posted::Waits), WAITING);
-        assert_eq!(count(|one| *one == Posted::Dropped), 300 - WAITING - usize::from(DIALS));
+        assert_eq!(count(|one| *one == Posted::Dropped), 300 - WAITING - DIALS);
         let mut next = 0;
         while chat.dialled(&able, true).is_some() {
             next += 1;

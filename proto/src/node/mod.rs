@@ -231,6 +231,10 @@ impl Node {
                 Input::Frame(frame) => self.on_frame(conn, frame),
             }
         }
+        let (held, limit) = (self.links.held_of_guests(conn), self.config.limits().guest_bytes);
+        if held > limit {
+            self.violation(conn, Violation::TooMuch { held, limit });
+        }
     }
 
     /// The socket took `count` of the bytes that [`outgoing`](Self::outgoing) showed.

@@ -58,11 +58,7 @@ impl Scan {
         }
         match self.place {
             Place::Decided(found) => Some(found),
-            Place::Before
-            | Place::Member
-            | Place::Key(_)
-            | Place::Colon
-            | Place::Value(_) => None,
+            Place::Before | Place::Member | Place::Key(_) | Place::Colon | Place::Value(_) => None,
         }
     }
 
