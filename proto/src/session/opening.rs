@@ -67,7 +67,9 @@ impl Opening {
                     *self = Self::of(first, spoken)?;
                 }
                 Self::Object { scan, end } => {
-                    let Some(found) = scan.feed(rest) else {
+                    // No further than may be kept, so that cuts make no difference.
+                    let room = MAX_FIRST_LINE.saturating_sub(framer.pending());
+                    let Some(found) = scan.feed(rest.get(..room).unwrap_or(rest)) else {
                         let _not_ended = end.feed(rest);
                         framer.hold(rest, MAX_FIRST_LINE)?;
                         return Ok(None);
@@ -144,4 +146,92 @@ fn skip_blanks(blanks: &mut u8, rest: &mut &[u8]) -> Option<u8> {
         }
     }
     None
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::indexing_slicing, clippy::unwrap_used)]
+    use super::*;
+    use alloc::string::String;
+    use alloc::{format, vec};
+
+    const ALL: Dialects = Dialects { btpeer: true, chat: true };
+
+    /// What these bytes open as, in pieces, with how much is left over.
+    fn opened(pieces: &[&[u8]], spoken: Dialects) -> String {
+        let (mut opening, mut framer) = (Opening::ANY, Framer::default());
+        let mut left = 0;
+        let mut found = String::from("nothing yet");
+        for piece in pieces {
+            let mut rest = *piece;
+            if found == "nothing yet" {
+                match opening.next(&mut rest, &mut framer, spoken) {
+                    Ok(None) => assert!(rest.is_empty(), "all is kept"),
+                    Ok(Some(input)) => found = format!("{input:?}"),
+                    Err(violation) => return format!("{violation}"),
+                }
+            }
+            left += rest.len();
+        }
+        format!("{found}, {left} left")
+    }
+
+    #[test]
+    fn the_first_byte_that_is_no_blank_decides() {
+        for (bytes, expected) in [
+            (&b" \t\r\n{\"msgtype\":\"ping\"}\n{"[..], "Line"),
+            (b"{\"msg\":1,\"msgtype\":\"x\"}\nrest", "Line"),
+            (b"{\"x\":{\"msg_type\":1},\"msgtype\":\"x\"}\n", "Line"),
+            (b"\n{\"msg_type\":\"PING\"}rest", "Object"),
+            (b"{\"msgtyp\\u0065\":\"x\",\"msg_type\":1}\n", "Line"),
+            (b"{\"msg_type\":\"}\\\"{\",\"msgtype\":1} {", "Object"),
+            (b"  NAME\0\0\0\x03abcrest", "Frame"),
+            (b"name\0\0\0\0", "Frame"),
+            (b"[]", "nothing yet"),
+            (b"", "nothing yet"),
+            (b"{\"msg\":\"msg_type", "nothing yet"),
+            (b"\x16\x03\x01", "first byte 0x16"),
+            (b"\x1f", "first byte 0x1f"),
+            (b"{}", "neither msgtype nor msg_type"),
+            (b"{\"a\":[{\"msgtype\":1}]}\n", "neither msgtype nor msg_type"),
+            (b"{\"a\":1,\n\"msgtype\":\"hello\"}\n", "the line ends in the object"),
+            (b"NAME\xff\xff\xff\xffx", "frame is 4294967295 bytes"),
+        ] {
+            let whole = opened(&[bytes], ALL);
+            assert!(whole.contains(expected), "{}: {whole}", bytes.escape_ascii());
+            for at in 0..=bytes.len() {
+                let (head, tail) = bytes.split_at(at);
+                assert_eq!(opened(&[head, tail], ALL), whole, "{} {at}", bytes.escape_ascii());
+            }
+            let single: Vec<&[u8]> = bytes.chunks(1).collect();
+            assert_eq!(opened(&single, ALL), whole, "{}", bytes.escape_ascii());
+        }
+    }
+
+    #[test]
+    fn a_dialect_that_is_off_is_named_however_long_its_object_takes() {
+        let spoken = Dialects { btpeer: false, chat: false };
+        let object = b"{\"msg\":\"x\",\"msg_type\":\"PING\"}";
+        for at in 0..=object.len() {
+            let (head, tail) = object.split_at(at);
+            assert!(opened(&[head, tail], spoken).contains("chat dialect is switched off"));
+        }
+        assert!(opened(&[b"N"], spoken).contains("BTPeer dialect is switched off"));
+    }
+
+    #[test]
+    fn a_type_beyond_the_first_line_is_too_late_however_the_bytes_are_cut() {
+        for spoken in [ALL, Dialects { btpeer: false, chat: false }] {
+            for end in ["\"msg_type\":1}", "\"msgtype\":1}\n", "\"x\":1}"] {
+                let mut bytes = format!("{{\"a\":\"{}\",", "x".repeat(MAX_FIRST_LINE));
+                bytes.push_str(end);
+                let bytes = bytes.as_bytes();
+                let pieces = [vec![bytes], bytes.chunks(1).collect(), bytes.chunks(4096).collect()];
+                for pieces in pieces {
+                    let told = opened(&pieces, spoken);
+                    assert!(told.contains("the limit is 4096"), "{told}");
+                }
+            }
+        }
+    }
 }
