@@ -183,8 +183,8 @@ impl Queue {
         Ok(dropped)
     }
 
-    /// Queues bytes behind all that is staged, for a connection without classes. `limit` bounds what
-    /// is charged afterwards.
+    /// Queues bytes behind all that is staged, for a connection without classes. `limit` bounds
+    /// what is charged afterwards.
     pub(crate) fn push_bytes(&mut self, bytes: Vec<u8>, limit: usize) -> Result<(), Full> {
         let cost = bytes.len().saturating_add(FRAME_COST);
         if self.charged().saturating_add(cost) > limit {

@@ -11,8 +11,8 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use peerline_proto::{
-    BodyError, BroadcastError, ByeReason, CloseReason, ConfigError, ConnId, DialError, Limits,
-    NakCode, NodeId, Payload, Refused, ReplyError, RequestError, RequestFailure, SendError,
+    BodyError, BroadcastError, ByeReason, CloseReason, ConfigError, ConnId, DialError, Dialect,
+    Limits, NakCode, NodeId, Payload, Refused, ReplyError, RequestError, RequestFailure, SendError,
     TransportError, Violation, testing,
 };
 use serde::Serialize;
@@ -80,34 +80,38 @@ fn cells(line: &str) -> Option<(&str, &str)> {
     Some((cells.next()?, cells.next()?))
 }
 
-/// A number with a unit: bytes and counts in ones, times in milliseconds.
+/// A number with a unit: bytes and counts in ones, times in microseconds.
 #[derive(Copy, Clone, Debug, Eq, PartialEq)]
 enum Value {
     Count(u64),
-    Millis(u64),
+    Micros(u64),
 }
 
 impl Value {
     /// As a document says it: `64 KiB`, `4,096`, `10 min`.
     fn told(text: &str) -> Option<Self> {
         let (number, unit) = text.split_once(' ').unwrap_or((text, ""));
-        let number: u64 = number.replace(',', "").parse().ok()?;
-        Some(match unit {
-            "" => Self::Count(number),
-            "KiB" => Self::Count(number << 10),
-            "MiB" => Self::Count(number << 20),
-            "ns" if number == 0 => Self::Millis(0),
-            "ms" => Self::Millis(number),
-            "s" => Self::Millis(number * 1000),
-            "min" => Self::Millis(number * 60_000),
-            "h" => Self::Millis(number * 3_600_000),
-            _ => return None,
-        })
+        let micros = match unit {
+            "ns" if number == "0" => 1,
+            "ms" => 1000,
+            "s" => 1_000_000,
+            "min" => 60_000_000,
+            "h" => 3_600_000_000,
+            _ => {
+                let number: u64 = number.replace(',', "").parse().ok()?;
+                let shift = [("", 0), ("KiB", 10), ("MiB", 20)].into_iter();
+                let (_, shift) = shift.into_iter().find(|(known, _)| *known == unit)?;
+                return Some(Self::Count(number << shift));
+            }
+        };
+        let (whole, part) = number.split_once('.').unwrap_or((number, "0"));
+        let part: u64 = format!("{part:0<3}").parse().ok()?;
+        Some(Self::Micros(whole.parse::<u64>().ok()? * micros + part * micros / 1000))
     }
 
     /// As `Debug` shows it: `65536`, `10s`.
     fn shown(text: &str) -> Option<Self> {
-        let end = text.find(|c: char| !c.is_ascii_digit()).unwrap_or(text.len());
+        let end = text.find(|c: char| !c.is_ascii_digit() && c != '.').unwrap_or(text.len());
         Self::told(&format!("{} {}", &text[..end], &text[end..]).trim_end().replace('_', ""))
     }
 
@@ -127,7 +131,7 @@ impl Value {
 
 impl From<Duration> for Value {
     fn from(time: Duration) -> Self {
-        Self::Millis(u64::try_from(time.as_millis()).unwrap())
+        Self::Micros(u64::try_from(time.as_micros()).unwrap())
     }
 }
 
@@ -189,8 +193,8 @@ fn values_are_read_in_all_three_forms() {
     for (told, shown, written, value) in [
         ("64 KiB", "65536", "64 * 1024", Value::Count(65_536)),
         ("4,096", "4096", "4_096", Value::Count(4_096)),
-        ("10 min", "600s", "Duration::from_secs(600)", Value::Millis(600_000)),
-        ("100 ms", "100ms", "Duration::from_millis(100)", Value::Millis(100)),
+        ("10 min", "600s", "Duration::from_secs(600)", Value::Micros(600_000_000)),
+        ("100 ms", "100ms", "Duration::from_millis(100)", Value::Micros(100_000)),
     ] {
         let read = [Value::told(told), Value::shown(shown), Value::written(written)];
         assert_eq!(read, [Some(value); 3], "{told}");
@@ -373,6 +377,8 @@ fn peer_texts() -> String {
         Violation::NotUtf8 { at: 7 },
         Violation::Malformed { at: 7, what: "not an object" },
         Violation::UnknownDialect { byte: 0x16 },
+        Violation::DialectOff { dialect: Dialect::Chat },
+        Violation::FrameTooLong { len: 70_000, limit: 65_536 },
         Violation::NotHello,
         Violation::SecondHello,
     ]);
@@ -387,6 +393,8 @@ fn caller_texts() -> String {
         DialError::Unusable(addr),
         DialError::Own(addr),
         DialError::Dialing { conn: a_connection() },
+        DialError::DialectOff { dialect: Dialect::Btpeer },
+        DialError::TooMany { under_way: 64, limit: 64 },
         DialError::Busy { queued, limit },
         DialError::Stopping,
     ]);
@@ -401,6 +409,7 @@ fn caller_texts() -> String {
     let broadcasts = texts_of(&[
         BroadcastError::TooLarge { len, limit: 65_536 },
         BroadcastError::KindTooLong { len: 200, limit: 128 },
+        BroadcastError::TooDeep { depth: 31, limit: 30 },
         BroadcastError::Stopping,
     ]);
     [refused, dials, sends, request_texts(), broadcasts].concat()

@@ -5,7 +5,7 @@ use std::net::SocketAddr;
 use std::time::Duration;
 
 use peerline_proto::{
-    ByeReason, CloseReason, Config, Event, Limits, PeerId, Side, TransportError, Violation,
+    ByeReason, CloseReason, Config, Dialect, Event, Limits, PeerId, Side, TransportError, Violation,
 };
 use peerline_testkit::net::{HostId, Net, Stranger};
 
@@ -68,9 +68,40 @@ fn check_later(bytes: impl AsRef<[u8]>, expected: Violation) {
 
 #[test]
 fn bytes_of_no_dialect_end_at_once_and_get_no_answer() {
-    check_first("GET / HTTP/1.1\r\n", Violation::UnknownDialect { byte: b'G' });
     check_first([0x16, 3, 1], Violation::UnknownDialect { byte: 0x16 });
+    check_first([0x1f], Violation::UnknownDialect { byte: 0x1f });
     check_first([b' '; 65], Violation::UnknownDialect { byte: b' ' });
+}
+
+/// Anything else is a frame; the letters of another protocol make it a long one.
+#[test]
+fn what_is_no_object_is_a_frame_and_a_stranger_sends_no_long_one() {
+    let len = u32::from_be_bytes(*b"/ HT");
+    check_first("GET / HTTP/1.1\r\n", Violation::FrameTooLong { len, limit: 4096 });
+    check_first(b"NAME\0\0\x10\x01", Violation::FrameTooLong { len: 4097, limit: 4096 });
+}
+
+#[test]
+fn the_first_bytes_of_a_dialect_that_is_off_are_refused_by_its_name() {
+    for (dialect, first) in [
+        (Dialect::Btpeer, "N"),
+        (Dialect::Btpeer, "NAME\0\0\0\0"),
+        (Dialect::Btpeer, "[]"),
+        (Dialect::Chat, "{\"msg_type\""),
+        (Dialect::Chat, "{\"msg\":[\"10.0.0.1\",1],\"msg_type\":\"PING\"}"),
+    ] {
+        let config = Config::builder().speak(dialect, false).build().unwrap();
+        let (mut net, host, stranger) = setup(config);
+        net.say(stranger, first);
+        net.run_for(Duration::from_secs(1));
+        let expected = Violation::DialectOff { dialect };
+        assert_eq!(failures(&net, host), [CloseReason::Violation(expected)], "{first}");
+        assert_eq!((net.heard(stranger).as_str(), net.sockets(host)), ("", 0));
+        let native = net.intrude(host, from(2));
+        net.say(native, hello(STRANGER, 1));
+        net.run_for(Duration::from_secs(1));
+        assert_eq!(net.node(host).peer_count(), 1, "the native dialect is always on");
+    }
 }
 
 #[test]
@@ -86,9 +117,9 @@ fn the_first_line_is_short_and_a_hello() {
     assert!(len > 4096);
     check_first("{\"msgtype\":\"ping\"}\n", Violation::NotHello);
     check_first("{\"msgtype\":\"nonsense\"}\n", Violation::NotHello);
-    let what = "no msgtype";
+    let what = "neither msgtype nor msg_type";
     check_first("{}\n", Violation::Malformed { at: 0, what });
-    check_first(b"{\"\xff\"}\n", Violation::NotUtf8 { at: 2 });
+    check_first(b"{\"msgtype\":\"\xff\"}\n", Violation::NotUtf8 { at: 12 });
 }
 
 #[test]
@@ -131,8 +162,9 @@ fn a_silent_stranger_has_ten_seconds() {
 #[test]
 fn a_line_a_minute_buys_a_stranger_nothing() {
     let (mut net, host, stranger) = setup(Config::default());
+    net.say(stranger, "{");
     for _ in 0..9 {
-        net.say(stranger, "{");
+        net.say(stranger, " ");
         net.run_for(Duration::from_secs(1));
     }
     net.run_for(Duration::from_secs(2));
@@ -268,7 +300,7 @@ fn a_dial_that_meets_a_violator_is_a_failed_dial_and_no_more() {
     assert!(net.heard(stranger).len() <= 1_200, "a version 0 node reads no more at once");
     net.say(stranger, "SSH-2.0-x\r\n");
     net.run_for(Duration::from_secs(1));
-    let expected = Violation::UnknownDialect { byte: b'S' };
+    let expected = Violation::Malformed { at: 0, what: "not an object" };
     assert_eq!(failures(&net, host), [CloseReason::Violation(expected)]);
     assert_eq!(net.node(host).stats().violations, 0);
 }

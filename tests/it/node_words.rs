@@ -329,7 +329,7 @@ fn an_application_that_is_behind_gets_no_new_connections() {
     let stranger = |number| SocketAddr::from(([100, number, 0, 1], 9));
     for number in 0..17 {
         let conn = node.accepted(stranger(number), at(0)).unwrap();
-        node.received(conn, b"?", at(0));
+        node.received(conn, b"\0", at(0));
     }
     let refused = Refused::Busy { queued: 17 * 256, limit: 4096 };
     assert_eq!(node.accepted(stranger(99), at(0)), Err(refused));

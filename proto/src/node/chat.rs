@@ -213,8 +213,8 @@ impl Node {
         Ok(ChatLine { said, object, time })
     }
 
-    /// A line of ours was published: it is known when it comes back, and chat peers hear it. Returns
-    /// how many.
+    /// A line of ours was published: it is known when it comes back, and chat peers hear it.
+    /// Returns how many.
     pub(super) fn chat_published(&mut self, body: &Payload, line: &ChatLine) -> usize {
         let id = Arc::clone(self.chat.id());
         let _is_new = self.chat.is_new(&id, body.as_str(), &line.time);

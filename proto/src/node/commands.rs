@@ -149,8 +149,8 @@ impl Node {
 
     /// Publishes a message to every node of the network.
     ///
-    /// The kind `CHAT` is that of the chat network: chat peers hear it too, and what is published is
-    /// an object that says who, what and when: `{"originator":…,"msg":BODY,"time":…}`.
+    /// The kind `CHAT` is that of the chat network: chat peers hear it too, and what is published
+    /// is an object that says who, what and when: `{"originator":…,"msg":BODY,"time":…}`.
     ///
     /// ```
     /// # use peerline_proto::*;

@@ -11,10 +11,7 @@
 //!               └──────── failed ──► Drop ◄───┘
 //! ```
 //!
-//! A guest has no session: its connection carries one exchange. A BTPeer request leads from
-//! Greeting to Guest, and so does a dial to a BTPeer peer; a chat object, and a dial that delivers
-//! one, lead to Closing at once.
-//!
+//! A guest's connection carries one exchange: BTPeer leads to Guest, chat to Closing at once.
 //! Knows neither the other connections nor the node; it is told, and asked.
 
 pub(crate) mod btpeer;

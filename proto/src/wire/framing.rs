@@ -14,7 +14,8 @@ use crate::error::Violation;
 #[derive(Clone, Debug, Default)]
 #[cfg_attr(feature = "testing", derive(Hash))]
 pub(crate) struct Framer {
-    /// The start of an unfinished line or object. A line's holds no line end. No allocation while empty.
+    /// The start of an unfinished line or object. A line's holds no line end. No allocation while
+    /// empty.
     tail: Vec<u8>,
 }
 

@@ -15,12 +15,17 @@ pub(super) fn bad_strangers(play: &mut Play<'_>) {
 
     let mut entropy = Entropy::new(7);
     let mut noise: Vec<u8> = (0..1 << 20).map(|_| entropy.below(256) as u8).collect();
-    noise[0] = 0xfe;
-    let stranger = play.stage().connect(a);
-    play.stage().say(stranger, &noise);
-    play.wait(a, "failed: first byte 0xfe begins no dialect spoken here");
-    assert!(play.stage().is_cut(stranger, PATIENCE));
-    still_talking(play, a, b);
+    for (first, why) in [
+        (&[0x1f, 0xfe][..], "failed: first byte 0x1f begins no dialect spoken here"),
+        (b"NAME\xff\xff\xff\xff", "failed: frame is 4294967295 bytes; the limit is 4096"),
+    ] {
+        noise[..first.len()].copy_from_slice(first);
+        let stranger = play.stage().connect(a);
+        play.stage().say(stranger, &noise);
+        play.wait(a, why);
+        assert!(play.stage().is_cut(stranger, PATIENCE));
+        still_talking(play, a, b);
+    }
 
     let stranger = play.stranger(a);
     play.stage().say(stranger, b"{\"msgtype\":\"x\",\"\xff\":1}\n");
