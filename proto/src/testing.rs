@@ -7,8 +7,9 @@ use alloc::string::String;
 use alloc::vec::Vec;
 
 use crate::error::Violation;
-use crate::id::NodeId;
+use crate::id::{ConnId, NodeId};
 use crate::limits::Limits;
+use crate::node::Node;
 use crate::seen::{self, SeenLimits, Streams};
 use crate::session::{self, PhaseName};
 use crate::time::Instant;
@@ -31,6 +32,11 @@ pub fn decode(line: &[u8]) -> Result<Option<(String, u32)>, Violation> {
 
 fn kind_name(kind: MsgKind) -> String {
     format!("{kind:?}").to_lowercase()
+}
+
+/// Whether a connection of a node is a dial or visit to a guest, and so no native one.
+pub fn calls_guest(node: &Node, conn: ConnId) -> bool {
+    node.calls_guest(conn)
 }
 
 /// Cuts a stream into lines as a connection does.
@@ -117,7 +123,7 @@ pub fn state_table() -> String {
 
 /// A number that two nodes share if they are in the same state, down to the last timer, but for
 /// accidents of 1 in 2^64.
-pub fn digest(node: &crate::Node) -> u64 {
+pub fn digest(node: &Node) -> u64 {
     let mut hasher = Fnv(0xcbf2_9ce4_8422_2325);
     core::hash::Hash::hash(node, &mut hasher);
     core::hash::Hasher::finish(&hasher)

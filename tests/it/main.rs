@@ -20,4 +20,5 @@ mod node_strangers;
 mod node_words;
 mod sim;
 mod tidy;
+mod vectors;
 mod wire_oracle;

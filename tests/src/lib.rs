@@ -15,5 +15,6 @@ pub mod explore;
 pub mod net;
 pub mod oracle;
 pub mod swarm;
+pub mod vectors;
 
 pub use net::{Cut, Side};

@@ -260,6 +260,23 @@ impl Node {
         self.exchanged(conn);
     }
 
+    /// Whether a connection is a dial or visit to a guest.
+    #[cfg(feature = "testing")]
+    pub(crate) fn calls_guest(&self, conn: ConnId) -> bool {
+        let phase = self.links.get(conn).map(|link| &link.phase);
+        match phase {
+            Some(Phase::Dialing { call, .. }) => !matches!(call, Call::Native { .. }),
+            Some(Phase::Guest(Exchange::Visiting(_) | Exchange::Telling { .. })) => true,
+            Some(
+                Phase::Greeting(_)
+                | Phase::Ready(_)
+                | Phase::Guest(Exchange::Answering { .. })
+                | Phase::Closing(_),
+            )
+            | None => false,
+        }
+    }
+
     pub(super) fn guest_left(&mut self, name: &str, dialect: Dialect, addr: SocketAddr) {
         self.emit(Event::GuestLeft { peer: PeerId::Guest(name.into()), dialect, addr });
     }

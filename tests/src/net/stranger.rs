@@ -19,6 +19,11 @@ impl Net {
         self.lures.entry(addr).or_default();
     }
 
+    /// The test listens there no more; who dialled stays known.
+    pub fn unlure(&mut self, addr: SocketAddr) {
+        self.lures.remove(&addr);
+    }
+
     /// Who dialled an address where the test listens.
     pub fn lured(&self, addr: SocketAddr) -> &[Stranger] {
         self.lures.get(&addr).map_or(&[], Vec::as_slice)
@@ -78,6 +83,11 @@ impl Net {
     /// All that the test was told on a connection.
     pub fn heard(&self, stranger: Stranger) -> String {
         String::from_utf8_lossy(&self.raw(stranger).heard).into_owned()
+    }
+
+    /// All that the test was told on a connection, to the byte.
+    pub fn heard_bytes(&self, stranger: Stranger) -> &[u8] {
+        &self.raw(stranger).heard
     }
 
     /// Whether the node ended the connection.

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use peerline_proto::{
     ByeReason, CloseReason, ConnId, Delivery, Event, Instant, Message, Node, PeerId, Side, Stats,
-    TransportError,
+    TransportError, testing,
 };
 
 use crate::net::rules::Rule;
@@ -18,6 +18,8 @@ const TICK: Duration = Duration::from_millis(50);
 /// The most that is read at once, with the unfinished line before it, and what each message in it
 /// is charged on top.
 const READ_AT_ONCE: usize = 384 * 1024;
+/// Addresses that chat peers told and that may be called on at once.
+const TOLD: usize = 64;
 const BYE: &[u8] = b"{\"msgtype\":\"bye\"";
 
 /// A connection until it ends.
@@ -93,6 +95,12 @@ impl Watch {
         let limits = node.config().limits();
         let own = self.own.get(&addr).is_some_and(|until| now < *until);
         Rule::NoSelf.check(!own, || format!("{addr} reached ourselves and is dialled again"));
+        if testing::calls_guest(node, conn) {
+            // Each exchange with a guest has a connection of its own.
+            let calls = self.open.keys().filter(|conn| testing::calls_guest(node, **conn)).count();
+            let most = 5 * limits.guests + limits.guest_visits + TOLD;
+            return Rule::NoDialStorm.check(calls <= most, || format!("{calls} calls to guests"));
+        }
         let dialled = self.dialled.entry(addr).or_default();
         let twice = dialled.in_flight && self.by_book && !self.behind;
         Rule::NoDialStorm.check(!twice, || format!("two dials to {addr} at once"));
