@@ -5,11 +5,13 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use peerline_proto::{
-    Config, Event, Limits, NakCode, NodeId, Payload, PeerId, ReplyError, ReplyTo, RequestError,
-    RequestFailure, RequestId, SendError,
+    Config, Event, Limits, NakCode, Payload, PeerId, ReplyError, ReplyTo, RequestError,
+    RequestFailure, RequestId,
 };
-use peerline_testkit::entropy::{Entropy, seeds};
 use peerline_testkit::net::{Cut, HostId, Net, Stranger};
+
+mod breaking;
+mod strangers;
 
 const SECOND: Duration = Duration::from_secs(1);
 const PATIENCE: Duration = Duration::from_secs(9);
@@ -133,15 +135,6 @@ fn heard(net: &Net, stranger: Stranger, msgtype: &str, key: &str) -> Option<Stri
     let line = all.lines().rfind(|line| line.starts_with(&wanted))?;
     let value: serde_json::Value = serde_json::from_str(line).unwrap();
     value.get(key).map(|value| value.to_string().trim_matches('"').to_owned())
-}
-
-fn request_line(id: &str, from: &str, to: NodeId, numbers: (u64, u64, u64)) -> String {
-    let (ttl, deadline, attempt) = numbers;
-    format!(
-        "{{\"msgtype\":\"request\",\"id\":\"{id}\",\"from\":\"{from}\",\"to\":\"{to}\",\
-         \"kind\":\"K\",\"time\":0,\"ttl\":{ttl},\"deadline\":{deadline},\"try\":{attempt},\
-         \"msg\":0}}\n"
-    )
 }
 
 #[test]
@@ -331,125 +324,6 @@ fn a_suspect_hop_is_the_last_choice() {
 }
 
 #[test]
-fn a_running_request_is_joined_and_an_answered_one_heard_again() {
-    let mut net = Net::new(3);
-    let host = net.add();
-    let stranger = neighbour(&mut net, host);
-    let own = net.node(host).id();
-    let mut book = Book::default();
-    net.say(stranger, request_line("a", STRANGER, own, (1, 60_000, 0)));
-    net.run_for(SECOND);
-    let asked = book.note(&mut net, host);
-    reply(&mut net, host, asked[0], "one", false);
-    net.say(stranger, request_line("a", STRANGER, own, (1, 60_000, 1)));
-    net.run_for(SECOND);
-    assert!(book.note(&mut net, host).is_empty(), "joined");
-    reply(&mut net, host, asked[0], "two", true);
-    let told = |net: &Net, text: &str| net.heard(stranger).matches(text).count();
-    net.run_for(SECOND);
-    assert_eq!((told(&net, "\"one\""), told(&net, "\"two\"")), (2, 1));
-    net.say(stranger, request_line("a", STRANGER, own, (1, 60_000, 2)));
-    net.run_for(SECOND);
-    assert!(book.note(&mut net, host).is_empty(), "answered");
-    assert_eq!((told(&net, "\"one\""), told(&net, "\"two\"")), (3, 2));
-    for _ in 0..6 {
-        net.run_for(5 * SECOND);
-        net.say(stranger, "{\"msgtype\":\"pong\"}\n");
-    }
-    net.say(stranger, request_line("a", STRANGER, own, (1, 60_000, 0)));
-    net.run_for(SECOND);
-    assert_eq!(book.note(&mut net, host).len(), 1, "forgotten");
-}
-
-#[test]
-fn replies_are_told_in_order_however_they_come() {
-    let mut net = Net::new(3);
-    let host = net.add();
-    let stranger = neighbour(&mut net, host);
-    let id = ask_for(&mut net, host, &stranger_id(), PATIENCE).unwrap();
-    net.run_for(SECOND);
-    let (re, own) = (heard(&net, stranger, "request", "id").unwrap(), net.node(host).id());
-    let say = |net: &mut Net, n: u64, last: bool| {
-        let line = format!(
-            "{{\"msgtype\":\"reply\",\"re\":\"{re}\",\"n\":{n},\"from\":\"{STRANGER}\",\
-             \"to\":\"{own}\",\"kind\":\"K\",\"last\":{last},\"msg\":{n}}}\n"
-        );
-        net.say(stranger, line);
-    };
-    for (n, last) in [(2, false), (0, false), (2, false), (3, true), (0, true), (4, true)] {
-        say(&mut net, n, last);
-    }
-    net.run_for(SECOND);
-    let mut book = Book::default();
-    book.note(&mut net, host);
-    assert_eq!(book.of(id), ["0 0"]);
-    say(&mut net, 1, false);
-    say(&mut net, 1, false);
-    net.run_for(SECOND);
-    book.note(&mut net, host);
-    assert_eq!(book.of(id), ["0 0", "1 1", "2 2", "3 3 last"]);
-    say(&mut net, 4, true);
-    net.run_for(20 * SECOND);
-    book.note(&mut net, host);
-    assert_eq!(book.ends(id), 1);
-}
-
-#[test]
-fn a_hole_before_the_last_reply_is_a_timeout() {
-    let mut net = Net::new(3);
-    let host = net.add();
-    let stranger = neighbour(&mut net, host);
-    let id = ask_for(&mut net, host, &stranger_id(), PATIENCE).unwrap();
-    net.run_for(SECOND);
-    let (re, own) = (heard(&net, stranger, "request", "id").unwrap(), net.node(host).id());
-    for from in [STRANGER, NOWHERE] {
-        let line = format!(
-            "{{\"msgtype\":\"reply\",\"re\":\"{re}\",\"n\":1,\"from\":\"{from}\",\
-             \"to\":\"{own}\",\"kind\":\"K\",\"last\":true,\"msg\":1}}\n"
-        );
-        net.say(stranger, line);
-    }
-    let other = format!(
-        "{{\"msgtype\":\"reply\",\"re\":\"{re}\",\"n\":0,\"from\":\"{NOWHERE}\",\
-         \"to\":\"{own}\",\"kind\":\"K\",\"msg\":0}}\n"
-    );
-    net.say(stranger, other);
-    net.run_for(PATIENCE);
-    let mut book = Book::default();
-    book.note(&mut net, host);
-    assert_eq!(book.of(id), ["failed: no answer in time"], "who was not asked fills no hole");
-    assert_eq!(net.node(host).buffered(), 0);
-}
-
-#[test]
-fn a_deadline_shrinks_on_its_way_and_ends_at_a_relay() {
-    let mut net = Net::new(3);
-    let hosts = line(&mut net, 2);
-    let stranger = neighbour(&mut net, hosts[1]);
-    let relay = net.id(hosts[1]);
-    net.with(hosts[0], |node, _| node.set_router(move |_| Some(relay.clone())));
-    let id = ask_for(&mut net, hosts[0], &stranger_id(), PATIENCE).unwrap();
-    net.run_for(SECOND);
-    assert_eq!(heard(&net, stranger, "request", "deadline").as_deref(), Some("8999"));
-    assert_eq!(heard(&net, stranger, "request", "ttl").as_deref(), Some("31"));
-    let to = net.node(hosts[0]).id();
-    for (name, numbers, code) in [
-        ("a", (32, 1, 0), "expired"),
-        ("b", (1, 1000, 0), "no_route"),
-        ("c", (0, 1000, 0), "no_route"),
-    ] {
-        net.say(stranger, request_line(name, STRANGER, to, numbers));
-        net.run_for(SECOND);
-        assert_eq!(heard(&net, stranger, "nak", "code").as_deref(), Some(code), "{name}");
-        assert_eq!(heard(&net, stranger, "nak", "re").as_deref(), Some(name));
-    }
-    let mut book = Book::default();
-    net.run_for(PATIENCE);
-    book.note(&mut net, hosts[0]);
-    assert_eq!(book.of(id), ["failed: no answer in time"]);
-}
-
-#[test]
 fn each_no_is_told_with_its_word_and_its_place() {
     let mut net = Net::new(3);
     let hosts = line(&mut net, 3);
@@ -569,21 +443,6 @@ fn a_known_address_is_dialled_when_nobody_knows_a_way() {
 }
 
 #[test]
-fn a_node_of_version_0_is_no_way() {
-    let mut net = Net::new(3);
-    let host = net.add();
-    let stranger = net.intrude(host, "192.0.2.1:40000".parse().unwrap());
-    net.say(stranger, "{\"msgtype\":\"hello\",\"nodeid\":\"old\"}\n");
-    net.run_for(SECOND);
-    assert_eq!(net.node(host).peer_count(), 1);
-    let nowhere = PeerId::Node(NOWHERE.parse().unwrap());
-    assert_eq!(ask_for(&mut net, host, &nowhere, SECOND), Err(RequestError::NoRoute));
-    let sent = net.with(host, |node, now| node.send(&nowhere, "K", &body(""), now));
-    assert_eq!(sent, Err(SendError::NotConnected));
-    assert!(!net.heard(stranger).contains("find"));
-}
-
-#[test]
 fn a_shutdown_ends_every_request() {
     let mut net = Net::new(3);
     let hosts = line(&mut net, 2);
@@ -646,141 +505,4 @@ fn nobody_makes_a_node_answer_for_another() {
     assert_eq!(book.of(ids[0]), ["0 \"!\" last"]);
     assert!(book.of(ids[1]).is_empty(), "who does not have it cannot refuse it");
     assert_eq!(net.node(hosts[0]).peer_count(), 2, "none of it is a violation");
-}
-
-#[test]
-fn whatever_routers_say_each_node_passes_a_try_once() {
-    for seed in seeds(20) {
-        let (mut net, mut entropy) = (Net::new(seed), Entropy::new(seed));
-        let pairs: Vec<(usize, usize)> = (0..8).map(|at| (at, (at + 1) % 8)).collect();
-        let chords = [(0, 4), (1, 5), (2, 6), (3, 7)];
-        let hosts = network(&mut net, 8, &[&pairs[..], &chords].concat());
-        for host in &hosts {
-            let others: Vec<PeerId> = hosts.iter().map(|other| net.id(*other)).collect();
-            let turn = entropy.number() as usize;
-            net.with(*host, |node, _| {
-                // Another neighbour for each destination, whether that leads there or not.
-                node.set_router(move |to| {
-                    let mut low = to.node()?.uuid().as_u128() as usize;
-                    low = low.wrapping_add(turn);
-                    Some(others[low % others.len()].clone())
-                });
-            });
-        }
-        let mut asked = Vec::new();
-        for number in 0..10 {
-            let nowhere = PeerId::Node(NodeId::from_random_bytes([100 + number; 16]));
-            asked.push(ask_for(&mut net, hosts[0], &nowhere, PATIENCE).unwrap());
-        }
-        net.run_for(PATIENCE);
-        let mut book = Book::default();
-        book.note(&mut net, hosts[0]);
-        for id in asked {
-            assert_eq!(book.of(id), ["failed: no route"], "seed {seed}");
-        }
-        // Of ten requests three tries each, by seven nodes; of a search each connection two lines.
-        let relayed: u64 = hosts.iter().map(|host| net.node(*host).stats().relayed).sum();
-        let most = 10 * (3 * 7 + 2 * 2 * 12);
-        assert!(relayed <= most, "seed {seed}: {relayed} of {most}");
-    }
-}
-
-/// Requests between hosts at random while connections tear and nodes come and go.
-fn churn(seed: u64) {
-    let (mut net, mut entropy) = (Net::new(seed), Entropy::new(seed));
-    let count = entropy.between(5, 10) as usize;
-    let mut pairs: Vec<(usize, usize)> = (1..count).map(|end| (end - 1, end)).collect();
-    for _ in 0..count {
-        let pair = [entropy.below(count as u64) as usize, entropy.below(count as u64) as usize];
-        pairs.extend((pair[0] != pair[1]).then_some((pair[0], pair[1])));
-    }
-    let hosts = network(&mut net, count, &pairs);
-    let (mut books, mut asked) = (vec![Book::default(); count], Vec::new());
-    for _ in 0..150 {
-        // The last host only answers, for it comes and goes, and then forgets what it asked.
-        let (from, to) = (entropy.below(count as u64 - 1) as usize, entropy.below(count as u64));
-        let deadline = entropy.millis(100, 8_000);
-        let peer = net.id(hosts[to as usize]);
-        let id = ask_for(&mut net, hosts[from], &peer, deadline);
-        asked.extend(id.map(|id| (from, id)));
-        match entropy.below(10) {
-            0 => {
-                let pipes = net.pipes();
-                if let Some(pipe) = pipes.get(entropy.below(pipes.len().max(1) as u64) as usize) {
-                    net.tear_pipe(*pipe);
-                }
-            }
-            1 | 2 => {
-                let (a, b) = pairs[entropy.below(pairs.len() as u64) as usize];
-                let _already_there = net.dial(hosts[a], hosts[b]);
-            }
-            3 => net.restart(hosts[count - 1]),
-            _ => {}
-        }
-        net.run_for(entropy.millis(0, 200));
-        settle(&mut net, &mut books, &mut entropy);
-    }
-    for _ in 0..100 {
-        net.run_for(SECOND / 5);
-        settle(&mut net, &mut books, &mut entropy);
-    }
-    let mut answered = 0;
-    for (host, id) in &asked {
-        let words = books[*host].of(*id);
-        assert_eq!(books[*host].ends(*id), 1, "seed {seed}, host {host}, {id}: {words:?}");
-        answered += usize::from(!words[0].starts_with("failed"));
-    }
-    assert!(answered > 5, "seed {seed}: {answered} of {} answered", asked.len());
-}
-
-/// Every host answers some of what it was asked, in one to three replies.
-fn settle(net: &mut Net, books: &mut [Book], entropy: &mut Entropy) {
-    for host in 0..net.hosts() {
-        for to in books[host].note(net, host) {
-            let replies = entropy.below(4);
-            for n in 0..replies {
-                let text = body("x");
-                let last = n + 1 == replies;
-                let _gone = net.with(host, |node, now| node.reply(to, "A", &text, last, now));
-            }
-        }
-    }
-}
-
-#[test]
-fn every_request_ends_once_whatever_breaks() {
-    for seed in seeds(25) {
-        churn(seed);
-    }
-}
-
-#[test]
-fn ten_thousand_at_once_with_half_of_the_answerers_killed_end_each_once() {
-    let mut net = Net::new(3);
-    let pairs: Vec<(usize, usize)> = (1..=10).map(|end| (0, end)).collect();
-    let hosts = network(&mut net, 11, &pairs);
-    let mut asked = Vec::new();
-    for number in 0..10_000 {
-        let to = hosts[1 + number % 10];
-        asked.push(ask(&mut net, hosts[0], to).unwrap());
-        if number == 5_000 {
-            for host in &hosts[1..=5] {
-                net.kill(*host);
-            }
-        }
-        if number % 1_000 == 999 {
-            net.run_for(SECOND / 10);
-        }
-        // The dead are no neighbours any more; what is sought for them is in vain.
-    }
-    let mut book = Book::default();
-    serve(&mut net, &mut book, 2 * PATIENCE);
-    let (mut answered, mut failed) = (0, 0);
-    for id in asked {
-        assert_eq!(book.ends(id), 1, "{id}: {:?}", book.of(id));
-        let good = book.of(id)[0].ends_with("last");
-        *(if good { &mut answered } else { &mut failed }) += 1;
-    }
-    assert!(answered >= 5_000 && failed >= 2_500, "{answered} answered, {failed} failed");
-    assert_eq!(net.node(hosts[0]).buffered(), 0);
 }
