@@ -307,6 +307,60 @@ fn a_hop_that_dies_is_gone_around_at_once() {
 }
 
 #[test]
+fn a_neighbour_that_falls_silent_is_gone_around() {
+    let mut net = Net::new(3);
+    let hosts = network(&mut net, 3, &[(0, 1), (0, 2), (1, 2)]);
+    let relay = net.id(hosts[1]);
+    net.with(hosts[0], |node, _| node.set_router(move |_| Some(relay.clone())));
+    net.partition(&[hosts[2]], &[hosts[0]], false);
+    let to = net.id(hosts[2]);
+    let id = ask_for(&mut net, hosts[0], &to, 12 * SECOND).unwrap();
+    let mut book = Book::default();
+    // Asked at once, pinged after 4 s, suspect 3 s later.
+    serve(&mut net, &mut book, 10 * SECOND);
+    assert_eq!(book.of(id), ["0 \"!\" last"]);
+}
+
+#[test]
+fn a_slow_answerer_is_not_asked_again_elsewhere() {
+    let mut net = Net::new(3);
+    let hosts = network(&mut net, 3, &[(0, 1), (0, 2), (1, 2)]);
+    let relay = net.id(hosts[1]);
+    net.with(hosts[0], |node, _| node.set_router(move |_| Some(relay.clone())));
+    net.start_trace();
+    let id = ask(&mut net, hosts[0], hosts[2]).unwrap();
+    net.run_for(8 * SECOND);
+    assert_eq!(net.trace().matches("\"request\"").count(), 1, "{}", net.trace());
+    let mut book = Book::default();
+    serve(&mut net, &mut book, SECOND / 2);
+    assert_eq!(book.of(id), ["0 \"!\" last"]);
+}
+
+#[test]
+fn after_a_refusal_the_next_message_goes_another_way() {
+    for torn in [1, 2] {
+        let mut net = Net::new(3);
+        let hosts = diamond(&mut net);
+        let to = net.id(hosts[3]);
+        let first = ask(&mut net, hosts[0], hosts[3]).unwrap();
+        let mut book = Book::default();
+        serve(&mut net, &mut book, 2 * SECOND);
+        assert_eq!(book.ends(first), 1);
+        let far = net.id(hosts[torn]);
+        net.with(hosts[3], |node, now| node.disconnect(&far, now));
+        net.run_for(SECOND);
+        for _ in 0..4 {
+            net.with(hosts[0], |node, now| node.send(&to, "NOTE", &body("x"), now)).unwrap();
+            net.run_for(2 * SECOND);
+        }
+        let (got, told) = (net.received(hosts[3]).len(), net.events(hosts[0]));
+        let refused = |event: &&Event| matches!(event, Event::PeerError { .. });
+        let refused = told.iter().filter(refused).count();
+        assert!(refused <= 1 && got + refused == 4, "{got} arrived, {refused} refused");
+    }
+}
+
+#[test]
 fn a_suspect_hop_is_the_last_choice() {
     let mut net = Net::new(3);
     let hosts = network(&mut net, 3, &[(0, 1), (0, 2), (1, 2)]);

@@ -133,10 +133,11 @@ impl Node {
         }
         self.direct_count = count;
         let frame = Frame::new(&line);
-        if let Some((_, conn)) = hop {
-            return self
-                .queue_direct(conn, frame)
-                .map_err(|full| SendError::Full { queued: full.queued, limit: full.limit });
+        if let Some((via, conn)) = hop {
+            self.queue_direct(conn, frame)
+                .map_err(|full| SendError::Full { queued: full.queued, limit: full.limit })?;
+            self.note_own(&id, node, via);
+            return Ok(());
         }
         if node == self.id || !self.seek(node) {
             return Err(SendError::NotConnected);

@@ -25,9 +25,9 @@ use crate::wire::native::{
 /// How many nodes may pass a line on: fixed by the protocol.
 pub(super) const MAX_TTL: u64 = 32;
 /// How far a search goes at most: fixed by the protocol.
-pub(super) const FAR: u64 = 4;
+pub(super) const SEEK_FAR: u64 = 4;
 /// How far it goes first.
-pub(super) const NEAR: u64 = 2;
+pub(super) const SEEK_NEAR: u64 = 2;
 /// The longest id of a one-to-one line, bytes: fixed by the protocol.
 const MAX_MESSAGE_ID: usize = 32;
 /// What a relay takes off a deadline at least, milliseconds, so that no line goes on for ever.
@@ -166,7 +166,7 @@ impl Node {
             let routed = Routed { id, from: self.id, to: from, ttl: MAX_TTL };
             return self.control(conn, encode::found(&routed));
         }
-        let ttl = said.ttl.as_integer().unwrap_or_default().min(FAR);
+        let ttl = said.ttl.as_integer().unwrap_or_default().min(SEEK_FAR);
         if ttl <= 1 {
             return;
         }
@@ -265,16 +265,25 @@ impl Node {
         (left > 0).then_some(left)
     }
 
-    /// Sends a refusal back to whoever the line came from. True if it was about a line passed on.
+    /// Sends a refusal back to whoever the line came from. True if that was somebody else.
     fn pass_back(&mut self, re: &str, via: NodeId, line: Received<'_>) -> bool {
-        let backs = self.relayed.refused(re, via);
-        for back in &backs {
+        let mut passed = false;
+        for back in self.relayed.refused(re, via) {
             self.routes.forget(back.to, via);
+            passed |= back.before != self.id;
             if let Some(before) = self.peers.conn(&PeerId::Node(back.before)) {
                 self.control(before, line.frame());
             }
         }
-        !backs.is_empty()
+        passed
+    }
+
+    /// A message of ours goes to `to` by `via`: a refusal is to be known again.
+    pub(super) fn note_own(&mut self, id: &str, to: NodeId, via: NodeId) {
+        if to != via {
+            self.relayed.note((id, self.id), to, 0, self.id, self.now);
+            self.relayed.passed((id, self.id), 0, via);
+        }
     }
 
     fn refuse_message(&mut self, conn: ConnId, id: &str, code: NakCode) {

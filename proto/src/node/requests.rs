@@ -91,7 +91,7 @@ impl Node {
                     limit: full.limit,
                 })?;
                 self.asked.add(id, pending);
-                self.sent_try(id, to, via, conn);
+                self.asked.sent(id, via, self.now);
             }
             None if self.seek(to) => {
                 self.asked.add(id, pending);
@@ -301,6 +301,16 @@ impl Node {
         while let Some((id, due)) = self.asked.due(self.now) {
             let Some(pending) = self.asked.get(id) else { return };
             let (to, hop) = (pending.to, pending.hop);
+            let conn = hop.and_then(|hop| self.peers.conn(&PeerId::Node(hop)));
+            if let Some(conn) = conn {
+                self.probe(conn);
+            }
+            let alive = conn.is_some_and(|conn| !self.is_suspect(conn));
+            if due == Due::Retry && hop == Some(to) && alive {
+                // It has the request itself: to be slow is no reason to ask it again.
+                self.asked.look_again(id, self.now);
+                continue;
+            }
             if let Some(hop) = hop {
                 self.routes.forget(to, hop);
             }
@@ -310,6 +320,15 @@ impl Node {
             }
         }
         self.answering.expire(self.now);
+    }
+
+    /// Finds out whether a neighbour that owes an answer is there at all.
+    fn probe(&mut self, conn: ConnId) {
+        let probing = self.ready_mut(conn).is_none_or(|ready| ready.alive.awaits_pong());
+        if !probing {
+            self.ping(conn);
+            self.links.reschedule(conn, self.now);
+        }
     }
 
     /// A neighbour is gone, and with it what it had of ours.
@@ -352,20 +371,12 @@ impl Node {
         while let Some((via, conn)) = self.next_hop(to, &avoid) {
             let frame = Frame::new(&line);
             if self.takes(conn, &frame) && self.queue_direct(conn, frame).is_ok() {
-                self.sent_try(id, to, via, conn);
+                self.asked.sent(id, via, self.now);
                 return true;
             }
             avoid.push(via);
         }
         false
-    }
-
-    fn sent_try(&mut self, id: RequestId, to: NodeId, via: NodeId, conn: ConnId) {
-        self.asked.sent(id, via, self.now);
-        if via == to && !self.is_suspect(conn) {
-            // It has the request itself: to be slow is no reason to ask it again.
-            self.asked.waits(id);
-        }
     }
 
     /// The line of the next try.

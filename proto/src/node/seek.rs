@@ -8,7 +8,7 @@ use crate::exchange::{NakCode, RequestId};
 use crate::id::{ConnId, NodeId, PeerId, Side};
 use crate::message::Frame;
 use crate::node::Node;
-use crate::node::relay::{FAR, NEAR};
+use crate::node::relay::{SEEK_FAR, SEEK_NEAR};
 use crate::queue::Class;
 use crate::route::{Held, Seek, Stage};
 use crate::session::Phase;
@@ -26,7 +26,7 @@ impl Node {
         if !self.seeks.has_room() {
             return false;
         }
-        if self.ask_around(to, NEAR) {
+        if self.ask_around(to, SEEK_NEAR) {
             self.seeks.begin(to, Stage::Near, self.now + self.config.limits().find_near);
             return true;
         }
@@ -46,15 +46,17 @@ impl Node {
     /// Dials where the node is said to be, unless too much is dialled or it was in vain of late.
     fn dial_for(&mut self, to: NodeId) -> Option<ConnId> {
         let peer = PeerId::Node(to);
-        let known = self.book.iter().find(|(_, entry)| entry.peer.as_ref() == Some(&peer));
-        let (addr, entry) = known?;
-        let due = entry.not_before <= self.now;
+        let known = self.book.iter().filter(|(_, entry)| entry.peer.as_ref() == Some(&peer));
+        let due = known.filter(|(_, entry)| entry.not_before <= self.now);
+        let addr = due.map(|(addr, _)| addr).find(|addr| !self.is_listening(*addr))?;
         if let Some(conn) = self.dialing(addr) {
             return Some(conn);
         }
-        let own = self.is_listening(addr) || self.book.is_own(addr, self.now);
         let room = self.dials_under_way() < self.config.limits().max_dialing;
-        (due && !own && room && !self.events.is_over()).then(|| self.open_dial(addr))
+        if !room || self.events.is_over() {
+            return None;
+        }
+        Some(self.open_dial(addr))
     }
 
     fn dials_under_way(&self) -> usize {
@@ -76,7 +78,7 @@ impl Node {
             let far = self.now + self.config.limits().find_far;
             match stage {
                 _ if self.next_hop(to, &[]).is_some() => self.found_way(to),
-                Stage::Near if self.ask_around(to, FAR) => {
+                Stage::Near if self.ask_around(to, SEEK_FAR) => {
                     self.seeks.go_on(to, Stage::Far, far);
                 }
                 Stage::Near | Stage::Far => match self.dial_for(to) {
@@ -112,8 +114,11 @@ impl Node {
 
     fn send_held(&mut self, to: NodeId, id: Box<str>, frame: Frame) {
         let hop = self.next_hop(to, &[]).filter(|(_, conn)| self.takes(*conn, &frame));
-        if hop.is_none_or(|(_, conn)| self.queue_direct(conn, frame).is_err()) {
-            self.message_lost(id);
+        match hop {
+            Some((via, conn)) if self.queue_direct(conn, frame).is_ok() => {
+                self.note_own(&id, to, via);
+            }
+            Some(_) | None => self.message_lost(id),
         }
     }
 

@@ -17,6 +17,9 @@ use crate::time::{Instant, UnixTime};
 /// How often a request is sent at most.
 pub(crate) const TRIES: u64 = 3;
 
+/// How often a neighbour that is slow to answer is looked at.
+const LOOK_EVERY: Duration = Duration::from_secs(1);
+
 /// A request of ours.
 #[derive(Clone, Debug)]
 #[cfg_attr(feature = "testing", derive(Hash))]
@@ -173,6 +176,14 @@ impl Asked {
             pending.tried.push(hop);
             let more = pending.tries < TRIES;
             pending.retry_at = more.then(|| now + pending.patience);
+        });
+    }
+
+    /// Its neighbour is to be looked at again soon.
+    pub(crate) fn look_again(&mut self, id: RequestId, now: Instant) {
+        self.change(id, |pending| {
+            let soon = pending.patience.clamp(Duration::from_millis(1), LOOK_EVERY);
+            pending.retry_at = Some(now + soon);
         });
     }
 

@@ -81,6 +81,11 @@ impl KeepAlive {
         self.suspect
     }
 
+    /// Whether a ping went out and has not been answered yet.
+    pub(crate) fn awaits_pong(&self) -> bool {
+        self.open_probe().is_some()
+    }
+
     /// A byte came.
     pub(crate) fn heard(&mut self, now: Instant) {
         self.heard = now;
