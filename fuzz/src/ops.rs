@@ -142,7 +142,7 @@ impl Script {
     /// A valid line, or its first bytes.
     fn line(&mut self, input: &mut Input<'_>, most: usize) {
         let Some(conn) = self.conn(input.byte()) else { return };
-        let line = line_of(input, self.node.node.id());
+        let line = line_of(input, self.node.node.id(), &self.node.epoch);
         let bytes = line.as_bytes();
         self.node.received(conn, &bytes[..bytes.len().min(most)], self.clock);
     }
@@ -185,9 +185,29 @@ impl Script {
     fn send(&mut self, input: &mut Input<'_>) {
         let to = peer_of(input.byte());
         let body = self.body(input.byte());
-        let connected = self.node.node.peer(&to).is_some();
-        let sent = self.node.tell(self.clock).send(&to, "OWN", &body, self.clock);
-        assert!(connected || sent.is_err(), "sent to nobody");
+        let node = self.node.tell(self.clock);
+        // A way may be sought among peers, or dialled.
+        let possible = node.peer_count() > 0 || node.addresses().next().is_some();
+        let sent = node.send(&to, "OWN", &body, self.clock);
+        assert!(possible || sent.is_err(), "sent to nobody");
+    }
+
+    fn requests(&mut self, what: u8, input: &mut Input<'_>) {
+        let (clock, choice) = (self.clock, input.byte());
+        match what % 4 {
+            0 | 1 => {
+                let (to, body) = (peer_of(choice), self.body(choice >> 4));
+                self.node.request(&to, &body, duration_of(input.byte()), clock);
+            }
+            2 => {
+                let body = self.body(choice >> 4);
+                self.node.answer(choice & 1 == 0, &body, clock);
+            }
+            _ => {
+                let via = peer_of(choice);
+                self.node.tell(clock).set_router(move |_| Some(via.clone()));
+            }
+        }
     }
 
     /// The application takes some events, or all.
@@ -199,8 +219,11 @@ impl Script {
     }
 
     fn rare(&mut self, input: &mut Input<'_>) {
-        let (what, clock) = (input.byte() % 8, self.clock);
-        match what {
+        let (what, clock) = (input.byte(), self.clock);
+        if what >= 128 {
+            return self.requests(what, input);
+        }
+        match what % 8 {
             0 => self.node.shutdown(duration_of(input.byte()), clock),
             1..=3 => self.node.tell(clock).add_bootstrap(addr_of(input.byte()), clock),
             4 => {
@@ -279,8 +302,11 @@ fn stepped(clock: Instant, step: u8) -> Instant {
 }
 
 /// A valid line. `own` is the node that will read it.
-fn line_of(input: &mut Input<'_>, own: NodeId) -> String {
+fn line_of(input: &mut Input<'_>, own: NodeId, epoch: &str) -> String {
     let (kind, a, b) = (input.byte(), input.byte(), input.byte());
+    if kind >= 192 {
+        return routed(kind, a, b, epoch);
+    }
     match kind % 16 {
         0..=4 => hello(kind, a, b),
         5 => "{\"msgtype\":\"ping\"}\n".into(),
@@ -311,6 +337,37 @@ fn line_of(input: &mut Input<'_>, own: NodeId) -> String {
         }
         _ if b & 1 == 0 => format!("{{\"msgtype\":\"error\",\"re\":\"{a}\",\"code\":\"{b}\"}}\n"),
         _ => "{\"msgtype\":\"odd\",\"a\":[1]}\n".into(),
+    }
+}
+
+/// A line from one node for another, which may be for the node itself or for one beyond it.
+fn routed(kind: u8, a: u8, b: u8, epoch: &str) -> String {
+    let (from, to) = (name_of(a % 6), name_of((a >> 4) % 6));
+    let (id, try_, n) = (b & 7, (b >> 3) & 3, b >> 5);
+    let ends = format!("\"from\":\"{from}\",\"to\":\"{to}\"");
+    match kind % 8 {
+        0 | 1 => format!(
+            "{{\"msgtype\":\"request\",\"id\":\"{id}\",{ends},\"kind\":\"R\",\"time\":0,\
+             \"ttl\":{n},\"deadline\":{},\"try\":{try_},\"msg\":0}}\n",
+            u32::from(a) * 100
+        ),
+        2 | 3 => format!(
+            "{{\"msgtype\":\"reply\",\"re\":\"{}.{id}\",\"n\":{n},{ends},\"kind\":\"R\",\
+             \"last\":{},\"msg\":0}}\n",
+            epoch,
+            try_ == 0
+        ),
+        4 => {
+            let code = ["no_route", "busy", "refused", "odd"][usize::from(try_)];
+            let re = if n & 1 == 0 { format!("{epoch}.{id}") } else { id.to_string() };
+            format!("{{\"msgtype\":\"nak\",\"re\":\"{re}\",\"at\":\"{to}\",\"code\":\"{code}\"}}\n")
+        }
+        5 => format!("{{\"msgtype\":\"find\",\"id\":\"{id}\",{ends},\"ttl\":{n}}}\n"),
+        6 => format!("{{\"msgtype\":\"found\",\"id\":\"{}.{id}\",{ends},\"ttl\":{n}}}\n", epoch),
+        _ => format!(
+            "{{\"msgtype\":\"message\",\"id\":\"{id}\",{ends},\"time\":0,\"ttl\":{n},\
+             \"kind\":\"R\",\"msg\":0}}\n"
+        ),
     }
 }
 
@@ -355,9 +412,10 @@ mod tests {
 
     #[test]
     fn every_line_is_valid() {
-        for (kind, a) in (0..16).flat_map(|kind| (0..=255).map(move |a| (kind, a))) {
-            let line =
-                line_of(&mut Input::new(&[kind, a, a ^ 0x5a]), NodeId::from_random_bytes([0; 16]));
+        for (kind, a) in (0..16).chain(192..200).flat_map(|kind| (0..=255).map(move |a| (kind, a)))
+        {
+            let own = NodeId::from_random_bytes([0; 16]);
+            let line = line_of(&mut Input::new(&[kind, a, a ^ 0x5a]), own, "00000000");
             assert!(matches!(decode(line.as_bytes()), Ok(Some(_))), "{line}");
         }
     }

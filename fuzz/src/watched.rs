@@ -10,8 +10,8 @@ use std::time::Duration;
 
 use peerline_proto::testing::{Lines, decode};
 use peerline_proto::{
-    Action, Config, ConnId, Delivery, Event, Identity, Instant, MAX_LINE, Node, NodeId, Payload,
-    PeerId, Side, Start, TransportError, UnixTime,
+    Action, Config, ConnId, Delivery, Event, Identity, Instant, MAX_LINE, NakCode, Node, NodeId,
+    Payload, PeerId, Reply, ReplyError, ReplyTo, RequestId, Side, Start, TransportError, UnixTime,
 };
 
 /// The kind of the messages whose body names them, so that a repeated one is seen.
@@ -41,6 +41,12 @@ pub(crate) struct Watched {
     dials: usize,
     dialled: usize,
     stop_by: Option<Instant>,
+    /// Requests of the node: the number of the next reply, until they end.
+    asked: BTreeMap<RequestId, u64>,
+    /// Requests of others that the application holds.
+    open: Vec<ReplyTo>,
+    /// The first half of the ids of the node's own lines, once one was seen.
+    pub(crate) epoch: String,
 }
 
 /// What the model knows of a connection.
@@ -73,6 +79,9 @@ impl Watched {
             dials: 0,
             dialled: 0,
             stop_by: None,
+            asked: BTreeMap::new(),
+            open: Vec::new(),
+            epoch: "0".to_owned(),
         }
     }
 
@@ -120,6 +129,16 @@ impl Watched {
         self.node.received(conn, bytes, clock);
     }
 
+    /// Whoever gets a request or a search knows how the next ids will begin.
+    fn learn_epoch(&mut self, line: &[u8]) {
+        let own = format!("\",\"from\":\"{}\"", self.node.id());
+        let line = String::from_utf8_lossy(line);
+        let id = line.split_once(&own).and_then(|(before, _)| before.rsplit_once("\"id\":\""));
+        if let Some((epoch, _)) = id.and_then(|(_, id)| id.split_once('.')) {
+            epoch.clone_into(&mut self.epoch);
+        }
+    }
+
     /// Writes up to `most` bytes, and reads them as the peer would; returns them.
     pub(crate) fn send(&mut self, conn: ConnId, most: usize, clock: Instant) -> Vec<u8> {
         self.now = self.now.max(clock);
@@ -136,6 +155,7 @@ impl Watched {
         for line in lines {
             let valid = matches!(decode(&line), Ok(Some(_)));
             assert!(valid, "no line: {}", String::from_utf8_lossy(&line));
+            self.learn_epoch(&line);
         }
         bytes
     }
@@ -182,6 +202,41 @@ impl Watched {
         if let Ok(receipt) = self.node.broadcast("OWN", body, clock) {
             assert!(self.stop_by.is_none());
             assert!(receipt.queued + receipt.skipped <= self.node.peer_count());
+        }
+    }
+
+    pub(crate) fn request(
+        &mut self,
+        to: &PeerId,
+        body: &Payload,
+        deadline: Duration,
+        clock: Instant,
+    ) {
+        self.now = self.now.max(clock);
+        if let Ok(id) = self.node.request(to, "R", body, deadline, clock) {
+            assert!(self.stop_by.is_none() && *to != PeerId::Node(self.node.id()));
+            assert!(self.asked.insert(id, 0).is_none(), "{id} is used twice");
+        }
+    }
+
+    /// Answers the latest request, or refuses it if the last word is due.
+    pub(crate) fn answer(&mut self, last: bool, body: &Payload, clock: Instant) {
+        self.now = self.now.max(clock);
+        let Some(to) = self.open.last().copied() else { return };
+        let said = self.node.reply(to, "R", body, last, clock);
+        if said == Err(ReplyError::Gone) || (said.is_ok() && last) {
+            self.open.pop();
+            let again = self.node.refuse(to, NakCode::Busy, clock);
+            assert!(again.is_err(), "answered twice");
+        }
+    }
+
+    fn on_reply(&mut self, reply: &Reply) {
+        let next = self.asked.get_mut(&reply.request()).expect("an answer to what was asked");
+        assert_eq!(*next, reply.n(), "replies in order");
+        *next += 1;
+        if reply.is_last() {
+            self.asked.remove(&reply.request());
         }
     }
 
@@ -252,6 +307,11 @@ impl Watched {
                 self.end(*conn);
             }
             Event::Message(message) => self.on_message(message),
+            Event::Request(request) => self.open.push(request.reply_to()),
+            Event::Reply(reply) => self.on_reply(reply),
+            Event::RequestFailed { request, .. } => {
+                assert!(self.asked.remove(request).is_some(), "{request} ended twice");
+            }
             // Event may grow; these have no grammar.
             _ => {}
         }
@@ -340,6 +400,7 @@ impl Watched {
         assert_eq!(self.all.len() as u64, stats.connections_opened);
         assert_eq!(self.ended.len() as u64 + self.repeats, stats.connections_opened, "ends");
         assert!(self.up.is_empty(), "{:?} never went down", self.up);
+        assert!(self.asked.is_empty(), "{:?} never ended", self.asked);
         self.node.handle_timeout(Instant::MAX);
         assert!(self.node.poll_timeout().is_none() && self.node.poll_action().is_none());
         assert!(self.node.poll_event().is_none(), "stopped and not silent");

@@ -1,5 +1,7 @@
 //! Requests at random while routers lie, connections tear, and nodes come and go: each ends once.
 
+use std::collections::BTreeMap;
+
 use peerline_proto::{NodeId, PeerId};
 use peerline_testkit::entropy::{Entropy, seeds};
 use peerline_testkit::net::Net;
@@ -25,6 +27,7 @@ fn whatever_routers_say_each_node_passes_a_try_once() {
                 });
             });
         }
+        net.start_trace();
         let mut asked = Vec::new();
         for number in 0..10 {
             let nowhere = PeerId::Node(NodeId::from_random_bytes([100 + number; 16]));
@@ -36,11 +39,23 @@ fn whatever_routers_say_each_node_passes_a_try_once() {
         for id in asked {
             assert_eq!(book.of(id), ["failed: no route"], "seed {seed}");
         }
-        // Of ten requests three tries each, by seven nodes; of a search each connection two lines.
-        let relayed: u64 = hosts.iter().map(|host| net.node(*host).stats().relayed).sum();
-        let most = 10 * (3 * 7 + 2 * 2 * 12);
-        assert!(relayed <= most, "seed {seed}: {relayed} of {most}");
+        for ((id, attempt), passed) in passages(net.trace()) {
+            assert!(passed <= 8, "seed {seed}: {id} try {attempt} was sent {passed} times");
+        }
     }
+}
+
+/// How often each try of each request was sent, by its origin and by relays.
+fn passages(trace: &str) -> BTreeMap<(String, u64), usize> {
+    let mut passages = BTreeMap::new();
+    let lines = trace.lines().filter_map(|line| line.split_once("> ")).map(|(_, line)| line);
+    for line in lines.filter(|line| line.starts_with("{\"msgtype\":\"request\"")) {
+        let line: serde_json::Value = serde_json::from_str(line).unwrap();
+        let name = (line["id"].to_string(), line["try"].as_u64().unwrap());
+        *passages.entry(name).or_default() += 1;
+    }
+    assert!(passages.len() >= 10, "the trace shows no requests");
+    passages
 }
 
 /// Requests between hosts at random while connections tear and nodes come and go.
