@@ -10,6 +10,7 @@ use super::{Book, PATIENCE, SECOND, ask, ask_for, body, network, serve};
 
 #[test]
 fn whatever_routers_say_each_node_passes_a_try_once() {
+    let mut most = 0;
     for seed in seeds(20) {
         let (mut net, mut entropy) = (Net::new(seed), Entropy::new(seed));
         let pairs: Vec<(usize, usize)> = (0..8).map(|at| (at, (at + 1) % 8)).collect();
@@ -41,8 +42,10 @@ fn whatever_routers_say_each_node_passes_a_try_once() {
         }
         for ((id, attempt), passed) in passages(net.trace()) {
             assert!(passed <= 8, "seed {seed}: {id} try {attempt} was sent {passed} times");
+            most = most.max(passed);
         }
     }
+    assert!(most >= 4, "{most}: no request went far");
 }
 
 /// How often each try of each request was sent, by its origin and by relays.
@@ -54,7 +57,6 @@ fn passages(trace: &str) -> BTreeMap<(String, u64), usize> {
         let name = (line["id"].to_string(), line["try"].as_u64().unwrap());
         *passages.entry(name).or_default() += 1;
     }
-    assert!(passages.len() >= 10, "the trace shows no requests");
     passages
 }
 
