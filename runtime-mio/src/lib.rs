@@ -28,7 +28,7 @@ mod runner;
 
 pub use mio;
 pub use peerline_runtime::prelude::*;
-pub use peerline_runtime::{Events, Runtime, proto};
+pub use peerline_runtime::{Events, Replies, Runtime, proto};
 
 pub use crate::embedded::Embedded;
 pub use crate::io::Sockets;

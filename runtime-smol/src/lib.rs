@@ -34,7 +34,7 @@ pub use smol;
 
 pub use crate::embedded::Embedded;
 pub use crate::io::Sockets;
-pub use crate::runner::{Events, Runner};
+pub use crate::runner::{Events, Replies, Runner};
 
 /// Collects the settings and handlers of a node on smol.
 pub type Builder = peerline_runtime::Builder<Runner>;

@@ -7,8 +7,8 @@ use std::io;
 use std::pin::Pin;
 use std::task::{Context, Poll};
 
-use peerline_runtime::proto::Event;
-use peerline_runtime::{Handle, Runtime, Setup, StartError};
+use peerline_runtime::proto::{Event, Reply};
+use peerline_runtime::{Handle, RequestError, Runtime, Setup, StartError};
 use smol::stream::Stream;
 
 use crate::Embedded;
@@ -50,6 +50,31 @@ impl Stream for Events {
     type Item = Event;
 
     fn poll_next(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Event>> {
+        self.0.poll_next(cx)
+    }
+}
+
+/// The replies to a request, in order: each an `Ok`, then the end; or an `Err` in place of those
+/// that did not come, and then the end. Made of what
+/// [`Handle::request_stream`](crate::Handle::request_stream) gives:
+/// `Replies::from(node.request_stream(…))`.
+///
+/// Read it, or drop it: 256 replies or 1 MiB may wait in it. Beyond that the node takes no more
+/// from anybody until there is room, and after two seconds without a reader goes on without this
+/// stream, which ends with [`Behind`](RequestError::Behind). Dropping it does not undo the request.
+#[derive(Debug)]
+pub struct Replies(peerline_runtime::Replies);
+
+impl From<peerline_runtime::Replies> for Replies {
+    fn from(replies: peerline_runtime::Replies) -> Self {
+        Self(replies)
+    }
+}
+
+impl Stream for Replies {
+    type Item = Result<Reply, RequestError>;
+
+    fn poll_next(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Self::Item>> {
         self.0.poll_next(cx)
     }
 }

@@ -13,7 +13,7 @@ use std::time::Duration;
 
 use peerline_proto::{
     CloseReason, Config, ConfigBuilder, Dialect, Event, GuestHosts, Identity, Limits, Listen,
-    Message, NodeId, PeerId,
+    Message, NodeId, PeerId, Request,
 };
 
 use crate::clock;
@@ -24,6 +24,7 @@ use crate::handle::Handle;
 use crate::handlers::Handlers;
 use crate::log::DRIVER;
 use crate::names;
+use crate::responder::Responder;
 
 /// An event loop that can run a node.
 pub trait Runtime: Sized + Send + 'static {
@@ -196,6 +197,31 @@ impl<R: Runtime> Builder<R> {
         self
     }
 
+    /// Calls this for requests of a kind, from native peers and, if the kind has four letters,
+    /// from BTPeer guests. The [`Responder`] answers, in the handler or later; dropped, it
+    /// refuses. Said twice for a kind, the second counts. A request whose kind has no handler
+    /// goes the way of events that nobody takes; if nobody is there either, whoever asked hears
+    /// that.
+    pub fn on_request(
+        mut self,
+        kind: &str,
+        call: impl FnMut(&mut Cx<'_>, &Request, Responder) + Send + 'static,
+    ) -> Self {
+        self.handlers.on_request(kind, Box::new(call));
+        self
+    }
+
+    /// Asks this by which neighbour a node is reached, before any search. It must be quick and
+    /// must not block: it is asked for each message to a node that is no neighbour. Answers that
+    /// name no neighbour are ignored. Said twice, the second counts.
+    pub fn router(
+        mut self,
+        route: impl Fn(&PeerId) -> Option<PeerId> + Send + Sync + 'static,
+    ) -> Self {
+        self.handlers.router = Some(Box::new(route));
+        self
+    }
+
     /// Calls this when a peer is connected.
     pub fn on_peer_up(mut self, call: impl FnMut(&mut Cx<'_>, PeerId) + Send + 'static) -> Self {
         self.handlers.on_peer_up(Box::new(call));
@@ -230,8 +256,8 @@ impl<R: Runtime> Builder<R> {
     }
 
     /// Gives a stream of every event that no handler takes. It must be read, or dropped: an
-    /// unread stream in time stops the reading of those who send. Said twice, the second counts,
-    /// and the first ends.
+    /// unread stream in time stops the reading of those who send. Requests in it are the reader's
+    /// to answer, by [`Handle::responder`]. Said twice, the second counts, and the first ends.
     pub fn events(mut self) -> (Self, R::Events) {
         let (outlet, events) = events::channel();
         if let Some(before) = self.outlet.replace(outlet) {

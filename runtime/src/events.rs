@@ -10,7 +10,7 @@ use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
-use peerline_proto::Event;
+use peerline_proto::{Event, NakCode};
 
 use crate::remote::Remote;
 
@@ -199,8 +199,21 @@ impl Drop for Events {
         let left = std::mem::take(&mut queue.events);
         let driver = queue.driver.take();
         drop(queue);
+        if let Some(driver) = &driver {
+            left.iter().for_each(|event| refuse(driver, event));
+        }
         drop(left);
         wake(driver);
+    }
+}
+
+/// Refuses a request that nobody will read.
+fn refuse(driver: &Remote, event: &Event) {
+    if let Event::Request(request) = event {
+        let to = request.reply_to();
+        driver.push_answer(Box::new(move |cx| {
+            cx.node.refuse(to, NakCode::NoHandler, cx.now).ok();
+        }));
     }
 }
 

@@ -9,14 +9,20 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use peerline_proto::{ConnId, NodeId, Payload, PeerId, PeerInfo, Receipt, Stats};
+use peerline_proto::{
+    BodyError, ConnId, Dialect, GuestInfo, NodeId, Payload, PeerId, PeerInfo, Receipt, Reply,
+    Request, RequestId, Stats,
+};
 use serde::Serialize;
 
+use crate::asked::Asker;
 use crate::cx::Cx;
-use crate::error::{BroadcastError, CommandError, DialError, SendError};
+use crate::error::{BroadcastError, CommandError, DialError, RequestError, SendError};
 use crate::names::Found;
 use crate::pending::{Answer, Pending};
-use crate::remote::Remote;
+use crate::remote::{Command, Remote};
+use crate::replies::{self, Replies};
+use crate::responder::Responder;
 
 /// A node that runs elsewhere. Clones are handles to the same node, and may be sent to any thread.
 ///
@@ -52,16 +58,7 @@ impl Handle {
     /// # Errors
     /// Through the answer: see [`DialError`]. If several addresses fail it is the last one's.
     pub fn dial(&self, addr: impl ToString) -> Pending<Vec<ConnId>, DialError> {
-        let text = addr.to_string();
-        if let Ok(addr) = text.parse::<SocketAddr>() {
-            return self.ask(move |cx| cx.dial(addr).map(|conn| vec![conn]));
-        }
-        let (answer, pending) = Pending::new(Arc::clone(&self.remote));
-        let remote = Arc::clone(&self.remote);
-        self.remote
-            .lookups
-            .ask(text.clone(), move |found| dial_found(&remote, text, found, answer));
-        pending
+        self.add(addr, Dialect::Native)
     }
 
     /// Adds an address, or a name with a port, that is dialled whenever connections are few, for
@@ -107,6 +104,189 @@ impl Handle {
             Ok(body) => self.ask(move |cx| cx.broadcast_payload(&kind, &body)),
             Err(error) => Pending::known(Err(error.into())),
         }
+    }
+
+    /// Asks a node, a neighbour or one beyond, for a single answer: the last reply, or how the
+    /// request ended without it. Replies before the last are passed over. The deadline counts from
+    /// when the driver takes the command. Cancelling does not take the request back.
+    ///
+    /// # Errors
+    /// Through the answer: see [`RequestError`].
+    pub fn request<T: Serialize + ?Sized>(
+        &self,
+        to: impl Into<PeerId>,
+        kind: &str,
+        body: &T,
+        deadline: Duration,
+    ) -> Pending<Reply, RequestError> {
+        let (to, kind) = (to.into(), Box::<str>::from(kind));
+        self.one_reply(Payload::encode(body), move |cx, body| {
+            cx.request_payload(&to, &kind, body, deadline)
+        })
+    }
+
+    /// Like [`request`](Self::request), for all replies: a stream of them, to be read while they
+    /// come. Cancelling, that is dropping it, does not take the request back.
+    ///
+    /// # Errors
+    /// Through the stream: see [`RequestError`].
+    pub fn request_stream<T: Serialize + ?Sized>(
+        &self,
+        to: impl Into<PeerId>,
+        kind: &str,
+        body: &T,
+        deadline: Duration,
+    ) -> Replies {
+        let (to, kind) = (to.into(), Box::<str>::from(kind));
+        self.all_replies(Payload::encode(body), move |cx, body| {
+            cx.request_payload(&to, &kind, body, deadline)
+        })
+    }
+
+    /// Like [`request`](Self::request), of whoever speaks the BTPeer dialect at an address: dials
+    /// it, asks, and takes replies until it closes. The kind has at most four ASCII characters. A
+    /// body that is a JSON string is sent as its text, `{"base64": …}` as the bytes it stands for,
+    /// anything else as its JSON; the bytes of a reply become a body in the same way.
+    ///
+    /// # Errors
+    /// Through the answer: see [`RequestError`].
+    pub fn request_at<T: Serialize + ?Sized>(
+        &self,
+        addr: SocketAddr,
+        kind: &str,
+        body: &T,
+        deadline: Duration,
+    ) -> Pending<Reply, RequestError> {
+        let kind = Box::<str>::from(kind);
+        self.one_reply(Payload::encode(body), move |cx, body| {
+            cx.request_payload_at(addr, &kind, body, deadline)
+        })
+    }
+
+    /// Like [`request_at`](Self::request_at), for all replies.
+    ///
+    /// # Errors
+    /// Through the stream: see [`RequestError`].
+    pub fn request_stream_at<T: Serialize + ?Sized>(
+        &self,
+        addr: SocketAddr,
+        kind: &str,
+        body: &T,
+        deadline: Duration,
+    ) -> Replies {
+        let kind = Box::<str>::from(kind);
+        self.all_replies(Payload::encode(body), move |cx, body| {
+            cx.request_payload_at(addr, &kind, body, deadline)
+        })
+    }
+
+    /// What answers a request that came as an event. Dropped, it refuses; so make it once.
+    pub fn responder(&self, request: &Request) -> Responder {
+        Responder::new(&self.remote, request)
+    }
+
+    /// Joins the peer at an address, or at a name with a port, in its dialect: a native one is
+    /// dialled, a BTPeer one is asked to add us, a chat one is told that we are here. A name is
+    /// looked up on another thread, and each of its addresses called. The answer names each
+    /// connection begun; how it ends is told by `PeerUp`, `GuestJoined`, `JoinRefused` or
+    /// `ConnectionFailed`, and a chat peer may say nothing. Cancelling does not stop it.
+    ///
+    /// # Errors
+    /// Through the answer: see [`DialError`]. If several addresses fail it is the last one's.
+    pub fn add(&self, addr: impl ToString, dialect: Dialect) -> Pending<Vec<ConnId>, DialError> {
+        let text = addr.to_string();
+        if let Ok(addr) = text.parse::<SocketAddr>() {
+            return self.ask(move |cx| cx.add(addr, dialect).map(|conn| vec![conn]));
+        }
+        let (answer, pending) = Pending::new(Arc::clone(&self.remote));
+        let remote = Arc::clone(&self.remote);
+        self.remote
+            .lookups
+            .ask(text.clone(), move |found| add_found(&remote, text, dialect, found, answer));
+        pending
+    }
+
+    /// Forgets a peer: a connected one is parted from, a guest is struck off the lists. False if
+    /// it is not known. Cancelling does not keep it.
+    ///
+    /// # Errors
+    /// Through the answer: see [`CommandError`].
+    pub fn forget(&self, peer: impl Into<PeerId>) -> Pending<bool, CommandError> {
+        let peer = peer.into();
+        self.with(move |cx| cx.forget(&peer))
+    }
+
+    /// Asks a peer whom it knows. Addresses of native peers enter the book, a chat peer's answers
+    /// are called upon, a BTPeer peer's come as `GuestPeers`. False if the peer is not known.
+    /// Cancelling does not take the question back.
+    ///
+    /// # Errors
+    /// Through the answer: see [`CommandError`].
+    pub fn ask_for_peers(&self, peer: impl Into<PeerId>) -> Pending<bool, CommandError> {
+        let peer = peer.into();
+        self.with(move |cx| cx.ask_for_peers(&peer))
+    }
+
+    /// Looks whether all known peers live. Those that do not are told as `PeerDown` or
+    /// `GuestLeft`. Cancelling does not keep it from looking.
+    ///
+    /// # Errors
+    /// Through the answer: see [`CommandError`].
+    pub fn check_live(&self) -> Pending<(), CommandError> {
+        self.with(|cx| cx.check_live())
+    }
+
+    /// The peers and guests of this id or name; if there is none, those whose id or name begins
+    /// so. In order, none for an empty text. Cancelling has no effect but to lose the answer.
+    ///
+    /// # Errors
+    /// Through the answer: see [`CommandError`].
+    pub fn find(&self, text: impl Into<String>) -> Pending<Vec<PeerId>, CommandError> {
+        let text = text.into();
+        self.with(move |cx| cx.find(&text))
+    }
+
+    /// How many peers there are: those connected, and the BTPeer guests, which come and go.
+    /// Cancelling has no effect but to lose the answer.
+    ///
+    /// # Errors
+    /// Through the answer: see [`CommandError`].
+    pub fn count(&self) -> Pending<usize, CommandError> {
+        self.with(|cx| cx.count())
+    }
+
+    /// How many there may be; 0 means any number within `Limits`. Cancelling has no effect but to
+    /// lose the answer.
+    ///
+    /// # Errors
+    /// Through the answer: see [`CommandError`].
+    pub fn max_peers(&self) -> Pending<usize, CommandError> {
+        self.with(|cx| cx.max_peers())
+    }
+
+    /// Whether there are as many as there may be. Cancelling has no effect but to lose the
+    /// answer.
+    ///
+    /// # Errors
+    /// Through the answer: see [`CommandError`].
+    pub fn is_full(&self) -> Pending<bool, CommandError> {
+        self.with(|cx| cx.is_full())
+    }
+
+    /// The guests that are remembered. Cancelling has no effect but to lose the answer.
+    ///
+    /// # Errors
+    /// Through the answer: see [`CommandError`].
+    pub fn guests(&self) -> Pending<Vec<GuestInfo>, CommandError> {
+        self.with(|cx| cx.guests().collect())
+    }
+
+    /// Our name in chat. Cancelling has no effect but to lose the answer.
+    ///
+    /// # Errors
+    /// Through the answer: see [`CommandError`].
+    pub fn chat_id(&self) -> Pending<String, CommandError> {
+        self.with(|cx| cx.chat_id().to_owned())
     }
 
     /// Ends the connections to a peer; false if it is not connected. Cancelling does not keep
@@ -180,6 +360,38 @@ impl Handle {
         self.ask(move |cx| Ok(work(cx)))
     }
 
+    fn one_reply(
+        &self,
+        body: Result<Payload, BodyError>,
+        make: impl FnOnce(&mut Cx<'_>, &Payload) -> Result<RequestId, RequestError> + Send + 'static,
+    ) -> Pending<Reply, RequestError> {
+        let (answer, pending) = Pending::new(Arc::clone(&self.remote));
+        let queued = body.map_err(RequestError::from).and_then(|body| {
+            let command = begin(Asker::Last(answer), body, make);
+            self.remote.push(command).map_err(RequestError::from)
+        });
+        match queued {
+            Ok(()) => pending,
+            Err(error) => Pending::known(Err(error)),
+        }
+    }
+
+    fn all_replies(
+        &self,
+        body: Result<Payload, BodyError>,
+        make: impl FnOnce(&mut Cx<'_>, &Payload) -> Result<RequestId, RequestError> + Send + 'static,
+    ) -> Replies {
+        let (sink, replies) = replies::channel(&self.remote);
+        let queued = body.map_err(RequestError::from).and_then(|body| {
+            let command = begin(Asker::All(sink), body, make);
+            self.remote.push(command).map_err(RequestError::from)
+        });
+        match queued {
+            Ok(()) => replies,
+            Err(error) => Replies::failed(&self.remote, error),
+        }
+    }
+
     fn ask<T, E>(
         &self,
         work: impl FnOnce(&mut Cx<'_>) -> Result<T, E> + Send + 'static,
@@ -196,25 +408,44 @@ impl Handle {
     }
 }
 
-/// A lookup for a dial ended, on a thread of its own.
-fn dial_found(
+/// A request that is about to be made: the node's name for it, or why there is none.
+fn begin(
+    asker: Asker,
+    body: Payload,
+    make: impl FnOnce(&mut Cx<'_>, &Payload) -> Result<RequestId, RequestError> + Send + 'static,
+) -> Command {
+    Box::new(move |cx| match make(cx, &body) {
+        Ok(request) => cx.asked.add(request, asker),
+        Err(error) => asker.end(cx, Err(error)),
+    })
+}
+
+/// A lookup ended, on a thread of its own.
+fn add_found(
     remote: &Arc<Remote>,
     name: String,
+    dialect: Dialect,
     found: Found,
     answer: Answer<Vec<ConnId>, DialError>,
 ) {
     match found {
-        Ok(addrs) => remote.push_answer(Box::new(move |cx| answer.give(dial_all(cx, addrs)))),
+        Ok(addrs) => {
+            remote.push_answer(Box::new(move |cx| answer.give(add_all(cx, addrs, dialect))));
+        }
         Err(error) => answer.give(Err(DialError::Resolve { name, error })),
     }
 }
 
-/// Dials each address; an error only if no dial was begun.
-fn dial_all(cx: &mut Cx<'_>, addrs: Vec<SocketAddr>) -> Result<Vec<ConnId>, DialError> {
+/// Calls at each address; an error only if no call was begun.
+fn add_all(
+    cx: &mut Cx<'_>,
+    addrs: Vec<SocketAddr>,
+    dialect: Dialect,
+) -> Result<Vec<ConnId>, DialError> {
     let mut conns = Vec::new();
     let mut failed = None;
     for addr in addrs {
-        match cx.dial(addr) {
+        match cx.add(addr, dialect) {
             Ok(conn) => conns.push(conn),
             Err(error) => failed = Some(error),
         }

@@ -10,16 +10,19 @@ use std::fmt;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::time::Duration;
 
-use peerline_proto::{CloseReason, Event, Instant, Message, PeerId};
+use peerline_proto::{CloseReason, Event, Instant, Message, NakCode, PeerId, ReplyTo, Request};
 
 use crate::cx::Cx;
 use crate::log::HANDLER;
+use crate::responder::Responder;
 
 /// Shortest period of `every`. One millisecond, the grain of the loops that wait.
 const SHORTEST_PERIOD: Duration = Duration::from_millis(1);
 
 /// A handler for messages of one kind.
 pub(crate) type OnMessage = dyn FnMut(&mut Cx<'_>, &Message) + Send;
+/// The handler for requests of one kind.
+pub(crate) type OnRequest = dyn FnMut(&mut Cx<'_>, &Request, Responder) + Send;
 /// A handler for peers that come.
 pub(crate) type OnPeerUp = dyn FnMut(&mut Cx<'_>, PeerId) + Send;
 /// A handler for peers that go.
@@ -29,10 +32,17 @@ pub(crate) type Otherwise = dyn FnMut(&mut Cx<'_>, Event) + Send;
 /// Something done again and again.
 pub(crate) type OnTick = dyn FnMut(&mut Cx<'_>) + Send;
 
+/// What the application says of next hops.
+pub(crate) type Route = dyn Fn(&PeerId) -> Option<PeerId> + Send + Sync;
+
 /// All handlers of a node.
 #[derive(Default)]
 pub(crate) struct Handlers {
     kinds: HashMap<Box<str>, Vec<Handler<OnMessage>>>,
+    /// One for each kind, for a request is answered once.
+    requests: HashMap<Box<str>, Handler<OnRequest>>,
+    /// Until the node has it.
+    pub(crate) router: Option<Box<Route>>,
     peer_up: Vec<Handler<OnPeerUp>>,
     peer_down: Vec<Handler<OnPeerDown>>,
     otherwise: Option<Handler<Otherwise>>,
@@ -56,23 +66,28 @@ impl<F: ?Sized> Handler<F> {
         Self { panicked: false, call }
     }
 
-    /// Calls the handler by way of `with`, and survives it.
-    fn run(&mut self, cx: &mut Cx<'_>, what: &str, with: impl FnOnce(&mut F, &mut Cx<'_>)) {
+    /// Calls the handler by way of `with`, and survives it. False if it panicked.
+    fn run(&mut self, cx: &mut Cx<'_>, what: &str, with: impl FnOnce(&mut F, &mut Cx<'_>)) -> bool {
         let call = &mut *self.call;
         // Whatever state the handler leaves behind is its own; the node's verbs do not panic.
         if catch_unwind(AssertUnwindSafe(|| with(call, cx))).is_ok() {
-            return;
+            return true;
         }
         cx.node.count_handler_panic();
         if !std::mem::replace(&mut self.panicked, true) {
             log::error!(target: HANDLER, "the handler for {what:?} panicked; it is called again");
         }
+        false
     }
 }
 
 impl Handlers {
     pub(crate) fn on(&mut self, kind: &str, call: Box<OnMessage>) {
         self.kinds.entry(kind.into()).or_default().push(Handler::new(call));
+    }
+
+    pub(crate) fn on_request(&mut self, kind: &str, call: Box<OnRequest>) {
+        self.requests.insert(kind.into(), Handler::new(call));
     }
 
     pub(crate) fn on_peer_up(&mut self, call: Box<OnPeerUp>) {
@@ -96,14 +111,18 @@ impl Handlers {
     pub(crate) fn tell(&mut self, cx: &mut Cx<'_>, event: Event) -> Option<Event> {
         let told = match &event {
             Event::Message(message) => self.tell_message(cx, message),
+            Event::Request(request) => self.tell_request(cx, request),
             Event::PeerUp { peer, .. } => self.tell_peer_up(cx, peer),
             Event::PeerDown { peer, reason, .. } => self.tell_peer_down(cx, peer, reason),
             Event::ConnectionFailed { .. }
-            | Event::Request(_)
             | Event::Reply(_)
             | Event::RequestFailed { .. }
             | Event::Writable { .. }
             | Event::PeerError { .. }
+            | Event::GuestJoined { .. }
+            | Event::GuestLeft { .. }
+            | Event::JoinRefused { .. }
+            | Event::GuestPeers { .. }
             | Event::Impersonated { .. } => false,
             // The enum may grow; what is new there has no handler of its own yet.
             _ => false,
@@ -116,6 +135,14 @@ impl Handlers {
         for handler in handlers {
             handler.run(cx, message.kind(), |call, cx| call(cx, message));
         }
+        true
+    }
+
+    /// A handler that panics drops its responder, which refuses.
+    fn tell_request(&mut self, cx: &mut Cx<'_>, request: &Request) -> bool {
+        let Some(handler) = self.requests.get_mut(request.kind()) else { return false };
+        let responder = Responder::new(cx.remote, request);
+        handler.run(cx, request.kind(), |call, cx| call(cx, request, responder));
         true
     }
 
@@ -134,12 +161,18 @@ impl Handlers {
     }
 
     /// Hands an event to `otherwise`. One that is not taken there either is lost; a message is
-    /// counted then.
+    /// counted then, and a request too, which is answered that nobody handles it.
     pub(crate) fn tell_otherwise(&mut self, cx: &mut Cx<'_>, event: Event) {
-        match &mut self.otherwise {
-            Some(handler) => handler.run(cx, "otherwise", |call, cx| call(cx, event)),
-            None if matches!(event, Event::Message(_)) => cx.node.count_unknown_kind(),
-            None => {}
+        let asked =
+            if let Event::Request(request) = &event { Some(request.reply_to()) } else { None };
+        let Some(handler) = &mut self.otherwise else {
+            if asked.is_some() || matches!(event, Event::Message(_)) {
+                cx.node.count_unknown_kind();
+            }
+            return refuse(cx, asked, NakCode::NoHandler);
+        };
+        if !handler.run(cx, "otherwise", |call, cx| call(cx, event)) {
+            refuse(cx, asked, NakCode::Refused);
         }
     }
 
@@ -164,6 +197,14 @@ impl Handlers {
             every.due = Some(if next > now { next } else { now + every.period });
             every.handler.run(cx, "every", |call, cx| call(cx));
         }
+    }
+}
+
+/// Refuses a request of which the application knows nothing, or no more.
+fn refuse(cx: &mut Cx<'_>, asked: Option<ReplyTo>, code: NakCode) {
+    if let Some(to) = asked {
+        // What cannot be refused either ends by its deadline.
+        cx.node.refuse(to, code, cx.now).ok();
     }
 }
 

@@ -10,6 +10,7 @@
 
 #![forbid(unsafe_code)]
 
+mod asked;
 mod bell;
 mod builder;
 mod clock;
@@ -25,6 +26,8 @@ mod names;
 mod net;
 mod pending;
 mod remote;
+mod replies;
+mod responder;
 
 pub use peerline_proto as proto;
 
@@ -33,22 +36,28 @@ pub use crate::builder::{Builder, Runtime, Setup};
 pub use crate::clock::{Clock, seed};
 pub use crate::cx::Cx;
 pub use crate::driver::Driver;
-pub use crate::error::{BroadcastError, CommandError, DialError, SendError, StartError};
+pub use crate::error::{
+    BroadcastError, CommandError, DialError, ReplyError, RequestError, SendError, StartError,
+};
 pub use crate::events::Events;
 pub use crate::handle::Handle;
 pub use crate::io::{AsDescriptor, Direction, Io};
 pub use crate::log::log_event;
 pub use crate::net::transport_error;
 pub use crate::pending::Pending;
+pub use crate::replies::Replies;
+pub use crate::responder::Responder;
 
 /// What applications need beside a runtime's own types: each runtime re-exports this.
 pub mod prelude {
     pub use crate::{
-        BroadcastError, CommandError, Cx, DialError, Handle, Pending, SendError, StartError,
+        BroadcastError, CommandError, Cx, DialError, Handle, Pending, ReplyError, RequestError,
+        Responder, SendError, StartError,
     };
     pub use peerline_proto::{
         BodyError, ByeReason, CloseReason, ConfigError, ConnId, Delivery, Dialect, Event,
-        GuestHosts, GuestInfo, Identity, Limits, Listen, Message, NodeId, Payload, PeerId,
-        PeerInfo, Receipt, Side, Stats, TransportError, Violation,
+        GuestHosts, GuestInfo, Identity, Limits, Listen, Message, NakCode, NodeId, Payload, PeerId,
+        PeerInfo, Receipt, Reply, Request, RequestFailure, RequestId, Side, Stats, TransportError,
+        Violation,
     };
 }

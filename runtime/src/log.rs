@@ -71,6 +71,18 @@ pub fn log_event(event: &Event) {
         Event::PeerError { peer, re, code } => {
             debug!(target: PEER, "{peer} reports {code:?} about {re:?}");
         }
+        Event::GuestJoined { peer, dialect, addr } => {
+            info!(target: PEER, "joined: {peer} at {addr} ({dialect})");
+        }
+        Event::GuestLeft { peer, dialect, addr } => {
+            info!(target: PEER, "left: {peer} at {addr} ({dialect})");
+        }
+        Event::JoinRefused { addr, dialect, text } => {
+            info!(target: PEER, "{addr} ({dialect}) does not add us: {text:?}");
+        }
+        Event::GuestPeers { from, peers } => {
+            debug!(target: PEER, "{from} knows {} peers", peers.len());
+        }
         Event::Impersonated { via } => {
             warn!(target: PEER, "somebody uses our node id; heard through {via}");
         }

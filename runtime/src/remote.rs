@@ -8,7 +8,7 @@ use std::cell::Cell;
 use std::collections::VecDeque;
 use std::fmt;
 use std::net::SocketAddr;
-use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::Waker;
 use std::time::Duration;
@@ -22,6 +22,14 @@ use crate::pending::Answer;
 
 /// Commands that may wait. When full: `Busy`. 1,024 is what a turn does in about a millisecond.
 pub(crate) const COMMANDS: usize = 1024;
+
+/// Answers to requests that may wait beside them, so that a handler can answer whatever it was
+/// asked in one turn. When full: `Busy`, and whoever asked hears `nak busy`. 16,384, as many as
+/// one node may have pending with us.
+pub(crate) const ANSWERS: usize = 16_384;
+
+/// Bytes of those answers. When over: the same. Default 8 MiB: eight connections' queues.
+pub(crate) const ANSWER_BYTES: usize = 8 * 1024 * 1024;
 
 /// How long the shutdown may take that follows the drop of the last handle. Five seconds, as long
 /// as the node lets one connection flush by default.
@@ -38,6 +46,10 @@ pub(crate) struct Remote {
     queue: Mutex<Queue>,
     waker: Waker,
     handles: AtomicUsize,
+    /// Bytes of replies that wait for the application, of all its streams.
+    pub(crate) unread: AtomicUsize,
+    /// The driver waits for room in one of those streams.
+    pub(crate) braked: AtomicBool,
     /// The thread of the last turn; 0 before the first.
     driven_by: AtomicU64,
 }
@@ -45,6 +57,9 @@ pub(crate) struct Remote {
 #[derive(Default)]
 struct Queue {
     commands: VecDeque<Command>,
+    /// How many of them are answers to requests.
+    answers: usize,
+    answer_bytes: usize,
     /// The driver sleeps, or is about to: the next one who has something wakes it.
     asleep: bool,
     /// Something other than a command happened since the driver last looked.
@@ -81,6 +96,8 @@ impl Remote {
             queue: Mutex::default(),
             waker,
             handles: AtomicUsize::new(0),
+            unread: AtomicUsize::new(0),
+            braked: AtomicBool::new(false),
             driven_by: AtomicU64::new(0),
         })
     }
@@ -101,20 +118,40 @@ impl Remote {
 
     /// Queues a command.
     pub(crate) fn push(&self, command: Command) -> Result<(), CommandError> {
-        self.put(command, COMMANDS)
+        self.put(command, |queue| queue.commands.len() - queue.answers < COMMANDS)
     }
 
-    /// Queues a command past the bound: for answers of the driver's own helpers, which are
-    /// bounded where they are asked for.
+    /// Queues a command past the bound: for what is bounded where it is asked for, as lookups and
+    /// refusals are.
     pub(crate) fn push_answer(&self, command: Command) {
-        self.put(command, usize::MAX).ok();
+        self.put(command, |queue| {
+            queue.answers += 1;
+            true
+        })
+        .ok();
     }
 
-    fn put(&self, command: Command, bound: usize) -> Result<(), CommandError> {
+    /// Queues an answer to a request, which holds this many bytes, within a bound of its own.
+    pub(crate) fn push_reply(&self, command: Command, bytes: usize) -> Result<(), CommandError> {
+        self.put(command, |queue| {
+            let room = queue.answers < ANSWERS && queue.answer_bytes < ANSWER_BYTES;
+            if room {
+                queue.answers += 1;
+                queue.answer_bytes = queue.answer_bytes.saturating_add(bytes);
+            }
+            room
+        })
+    }
+
+    fn put(
+        &self,
+        command: Command,
+        has_room: impl FnOnce(&mut Queue) -> bool,
+    ) -> Result<(), CommandError> {
         let mut queue = self.lock();
         let refused = if queue.stopped {
             Some(CommandError::Stopped)
-        } else if queue.commands.len() >= bound {
+        } else if !has_room(&mut queue) {
             Some(CommandError::Busy)
         } else {
             None
@@ -200,6 +237,7 @@ impl Remote {
         let mut queue = self.lock();
         queue.asleep = false;
         queue.nudged = false;
+        (queue.answers, queue.answer_bytes) = (0, 0);
         std::mem::swap(&mut queue.commands, commands);
         queue.shutdown.take()
     }

@@ -19,6 +19,7 @@ use std::time::Duration;
 
 use peerline_proto::{Instant, Node, PeerId};
 
+use crate::asked::{self, Asked};
 use crate::builder::Setup;
 use crate::clock::Clock;
 use crate::cx::Cx;
@@ -52,6 +53,7 @@ pub struct Driver<I: Io> {
     listeners: Listeners<I>,
     handlers: Handlers,
     names: Names,
+    asked: Asked,
     outlet: Option<Outlet>,
     remote: Arc<Remote>,
     /// Commands taken and not yet done; empty between turns.
@@ -109,12 +111,16 @@ impl<I: Io> Driver<I> {
             listeners,
             handlers: setup.handlers,
             names: Names::default(),
+            asked: Asked::default(),
             outlet: setup.outlet,
             remote,
             commands: VecDeque::new(),
             stopped: false,
         };
         driver.handlers.begin(now);
+        if let Some(route) = driver.handlers.router.take() {
+            driver.node.set_router(route);
+        }
         for addr in setup.bootstrap {
             driver.cx().1.add_bootstrap(addr);
         }
@@ -223,7 +229,8 @@ impl<I: Io> Driver<I> {
         let Some(event) = self.node.poll_event() else { return false };
         log_event(&event);
         let (handlers, mut cx) = self.cx();
-        if let Some(event) = handlers.tell(&mut cx, event) {
+        let left = asked::tell(&mut cx, event).and_then(|event| handlers.tell(&mut cx, event));
+        if let Some(event) = left {
             self.pass_on(event);
         }
         true
@@ -235,8 +242,9 @@ impl<I: Io> Driver<I> {
 
     /// Whether the application takes another event. While it does not, the node keeps them, and
     /// its own brake works.
-    fn has_room(&self) -> bool {
-        self.outlet.as_ref().is_none_or(Outlet::has_room)
+    fn has_room(&mut self) -> bool {
+        let readers = self.asked.has_room(&self.remote, self.now);
+        readers && self.outlet.as_ref().is_none_or(Outlet::has_room)
     }
 
     /// An event that no handler took: to the stream, else to `otherwise`.
@@ -252,8 +260,8 @@ impl<I: Io> Driver<I> {
     }
 
     fn cx(&mut self) -> (&mut Handlers, Cx<'_>) {
-        let Self { handlers, node, names, remote, now, .. } = self;
-        (handlers, Cx { node, names, remote, now: *now })
+        let Self { handlers, node, names, asked, remote, now, .. } = self;
+        (handlers, Cx { node, names, asked, remote, now: *now })
     }
 
     fn sleep(&mut self) -> Option<Duration> {
@@ -265,6 +273,7 @@ impl<I: Io> Driver<I> {
             self.handlers.next_due(),
             self.listeners.next_due(),
             self.names.next_due(),
+            self.asked.next_due(),
         ];
         let next = next.into_iter().flatten().min()?;
         self.now = self.clock.now();
@@ -279,6 +288,7 @@ impl<I: Io> Driver<I> {
         if let Some(outlet) = self.outlet.take() {
             outlet.end();
         }
+        self.asked = Asked::default();
         self.remote.stop();
         log::debug!(target: DRIVER, "stopped");
     }
