@@ -265,7 +265,7 @@ impl Error for SendError {}
 ///
 /// | variant | whose fault | state changed? | retry? |
 /// |---|---|---|---|
-/// | `TooLarge`, `KindTooLong`, `Body` | the caller's | no | no |
+/// | `TooLarge`, `KindTooLong`, `TooDeep`, `Body` | the caller's | no | no |
 /// | `Busy`, `Stopped`, `WouldDeadlock` | see [`CommandError`] | | |
 /// | `Other` | unknown to this version | no | no |
 #[derive(Debug)]
@@ -283,6 +283,13 @@ pub enum BroadcastError {
         /// Bytes of the kind.
         len: usize,
         /// Bytes allowed.
+        limit: usize,
+    },
+    /// A line of chat, which stands in an object of its own, nests too deeply.
+    TooDeep {
+        /// Levels of the body.
+        depth: usize,
+        /// Levels allowed.
         limit: usize,
     },
     /// The body does not convert to JSON.
@@ -318,6 +325,7 @@ impl From<proto::BroadcastError> for BroadcastError {
         match error {
             proto::BroadcastError::TooLarge { len, limit } => Self::TooLarge { len, limit },
             proto::BroadcastError::KindTooLong { len, limit } => Self::KindTooLong { len, limit },
+            proto::BroadcastError::TooDeep { depth, limit } => Self::TooDeep { depth, limit },
             proto::BroadcastError::Stopping => Self::Stopped,
             // The enum may grow; what is new there has no word here yet.
             other => Self::Other(other.to_string()),
@@ -333,6 +341,9 @@ impl fmt::Display for BroadcastError {
             }
             Self::KindTooLong { len, limit } => {
                 write!(f, "kind is {len} bytes; the limit is {limit}")
+            }
+            Self::TooDeep { depth, limit } => {
+                write!(f, "a line of chat nests {depth} levels deep; the limit is {limit}")
             }
             Self::Body(error) => error.fmt(f),
             Self::Busy => CommandError::Busy.fmt(f),
