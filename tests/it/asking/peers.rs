@@ -1,0 +1,60 @@
+//! The peer table, in the words of the original system.
+
+use std::sync::mpsc::channel;
+
+use peerline_proto::{Dialect, Event, PeerId};
+use peerline_runtime::{DialError, Runtime};
+
+use super::{PATIENCE, meet, node};
+
+pub(super) fn peers_are_added_found_counted_and_forgotten<R: Runtime>() {
+    let (give, events) = channel();
+    let a = node::<R>().max_peers(2).chat_name("able");
+    let a = a.otherwise(move |_, event| give.send(event).unwrap()).start().unwrap();
+    let [b, c] = [(); 2].map(|()| node::<R>().start().unwrap());
+    assert_eq!((a.count().wait(), a.max_peers().wait()), (Ok(0), Ok(2)));
+    assert_eq!((b.max_peers().wait(), b.is_full().wait()), (Ok(0), Ok(false)));
+    assert!(a.chat_id().wait().unwrap().starts_with("able-"));
+
+    // A native peer by a name, a BTPeer one by its address.
+    let port = b.local_addrs()[0].port();
+    let conns = a.add(format!("localhost:{port}"), Dialect::Native).wait().unwrap();
+    assert!(!conns.is_empty());
+    meet(&a, 1);
+    let addr = c.local_addrs()[0];
+    a.add(addr, Dialect::Btpeer).wait().unwrap();
+    let wait = |wanted: &dyn Fn(&Event) -> bool| loop {
+        let event = events.recv_timeout(PATIENCE).expect("an event in time");
+        if wanted(&event) {
+            return;
+        }
+    };
+    wait(&|event| matches!(event, Event::GuestJoined { dialect: Dialect::Btpeer, .. }));
+    assert_eq!(a.count().wait(), Ok(2));
+    assert_eq!(a.is_full().wait(), Ok(true));
+    let guests = a.guests().wait().unwrap();
+    assert_eq!((guests.len(), guests[0].addr), (1, addr));
+
+    let (peer, guest) = (PeerId::from(b.id()), guests[0].peer.clone());
+    let find = |text: &str| a.find(text).wait().unwrap();
+    assert_eq!(find(&b.id().to_string()), [peer.clone()]);
+    assert_eq!(find(&b.id().to_string()[..8].to_uppercase()), [peer.clone()]);
+    assert_eq!(find(&addr.to_string()), [guest.clone()]);
+    assert_eq!(find("127.0."), [guest.clone()]);
+    assert_eq!((find(""), find("nobody")), (vec![], vec![]));
+
+    assert_eq!(a.ask_for_peers(&guest).wait(), Ok(true));
+    wait(&|event| matches!(event, Event::GuestPeers { from, .. } if *from == guest));
+    assert_eq!(a.ask_for_peers(&peer).wait(), Ok(true));
+    assert_eq!(a.ask_for_peers(c.id()).wait(), Ok(false));
+
+    c.shutdown(PATIENCE).wait().unwrap();
+    a.check_live().wait().unwrap();
+    wait(&|event| matches!(event, Event::GuestLeft { peer, .. } if *peer == guest));
+    assert_eq!(a.forget(&guest).wait(), Ok(false), "gone already");
+    assert_eq!(a.forget(&peer).wait(), Ok(true));
+    wait(&|event| matches!(event, Event::PeerDown { .. }));
+    assert_eq!(a.count().wait(), Ok(0));
+    let refused = b.add("127.0.0.1:0", Dialect::Chat).wait();
+    assert!(matches!(refused, Err(DialError::Unusable(_))), "{refused:?}");
+}
