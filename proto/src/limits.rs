@@ -120,7 +120,7 @@ pub struct Limits {
     /// How long a closing connection is read to the other's end. Default 1 s.
     pub linger: Duration,
     /// A timer that fires this much late means that we slept, not that the peers died: all
-    /// deadlines start anew. Default 1 s.
+    /// deadlines start anew, but not twice within the longest of them. Default 1 s.
     pub late_timer: Duration,
     /// Of two connections to one node the older stays if it had a byte within this time, or
     /// answers a ping within it. Default 2 s.

@@ -140,6 +140,10 @@ pub(crate) struct Links {
     dial_timeout: Duration,
     handshake_timeout: Duration,
     waits: Waits,
+    /// The longest that a connection may have before it is pinged, answers or goes.
+    longest_wait: Duration,
+    /// When all deadlines last started anew.
+    anew: Option<Instant>,
     #[cfg(peerline_planted)]
     planted: Option<crate::planted::Bug>,
 }
@@ -173,6 +177,8 @@ impl Links {
             dial_timeout: limits.dial_timeout,
             handshake_timeout: limits.handshake_timeout,
             waits: Waits::new(limits),
+            longest_wait: longest_wait(limits),
+            anew: None,
             #[cfg(peerline_planted)]
             planted: limits.planted,
         }
@@ -646,8 +652,14 @@ impl Links {
         }
     }
 
-    /// All deadlines start anew: we slept, and the peers are not to blame.
-    pub(crate) fn start_anew(&mut self, now: Instant) {
+    /// All deadlines start anew: we slept, and the peers are not to blame. Not twice within the
+    /// longest of them: on a machine that is always late everything would have its time for ever,
+    /// and the dead would stay. What is `due` then came after whatever had its time anew before.
+    pub(crate) fn start_anew(&mut self, due: Instant, now: Instant) {
+        if self.anew.is_some_and(|anew| due <= anew + self.longest_wait) {
+            return;
+        }
+        self.anew = Some(now);
         let conns: Vec<ConnId> = self.iter().map(|(conn, _)| conn).collect();
         let (dial, greet) = (now + self.dial_timeout, now + self.handshake_timeout);
         let (flush, linger) = (now + self.flush_timeout, now + self.linger);
@@ -674,4 +686,10 @@ impl Links {
     pub(crate) fn write_stall(&self) -> Duration {
         self.write_stall
     }
+}
+
+fn longest_wait(limits: &Limits) -> Duration {
+    let Limits { dial_timeout, handshake_timeout, flush_timeout, linger, .. } = *limits;
+    let closing = flush_timeout.max(linger);
+    limits.dead_after.max(limits.write_stall).max(dial_timeout).max(handshake_timeout).max(closing)
 }

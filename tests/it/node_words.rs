@@ -370,3 +370,45 @@ fn after_a_sleep_every_connection_has_its_time_again() {
         assert_eq!(open(&mut node, [dialled, stranger, closing], hour + after), expected);
     }
 }
+
+/// A node whose every timer fires this late, until its one peer, which is silent from the start on,
+/// is down, or ten minutes are over: when it is down, and how many pings went out before.
+fn silent_peer_goes(node: &mut Node, late: Duration) -> Option<(Instant, u64)> {
+    let conn = node.accepted(from(1), at(0)).unwrap();
+    let hello = format!("{{\"msgtype\":\"hello\",\"nodeid\":\"{STRANGER}\",\"version\":1}}\n");
+    node.received(conn, hello.as_bytes(), at(0));
+    let before = node.stats().lines_out;
+    let mut now = at(0);
+    while now < at(600_000) && node.is_open(conn) {
+        let shown = node.outgoing(conn).len();
+        node.sent(conn, shown, now);
+        now = node.poll_timeout()? + late;
+        node.handle_timeout(now);
+    }
+    (!node.is_open(conn)).then_some((now, node.stats().lines_out - before))
+}
+
+#[test]
+fn a_dead_peer_goes_though_every_timer_is_five_seconds_late() {
+    let (limits, late) = (Limits::default(), 5 * SECOND);
+    let (gone, pings) = silent_peer_goes(&mut node(Config::default()), late).expect("it goes");
+    assert!(gone <= at(0) + 2 * (limits.dead_after + late), "{gone}");
+    assert!(pings > 0, "it is asked before");
+}
+
+#[test]
+fn a_sleep_is_no_byte_when_a_newer_connection_stands_against_an_older() {
+    let mut node = node(Config::default());
+    let hello = format!("{{\"msgtype\":\"hello\",\"nodeid\":\"{STRANGER}\",\"version\":1}}\n");
+    let older = node.accepted(from(1), at(0)).unwrap();
+    node.received(older, hello.as_bytes(), at(0));
+    node.handle_timeout(at(3_600_000));
+    let newer = node.accepted(from(2), at(3_600_000)).unwrap();
+    node.received(newer, hello.as_bytes(), at(3_600_000));
+    // Whichever side decides, the older one is asked, and says nothing.
+    for millis in (3_600_000..3_610_000).step_by(500) {
+        node.handle_timeout(at(millis));
+    }
+    let carries = node.peers().map(|peer| peer.conn).collect::<Vec<_>>();
+    assert_eq!(carries, [newer]);
+}

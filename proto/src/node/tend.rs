@@ -19,8 +19,8 @@ impl Node {
     /// Does what is due. `due` is when it was.
     pub(super) fn tend(&mut self, due: Option<Instant>) {
         let late = self.config.limits().late_timer;
-        if due.is_some_and(|due| self.now.saturating_since(due) > late) {
-            self.links.start_anew(self.now);
+        if let Some(due) = due.filter(|due| self.now.saturating_since(*due) > late) {
+            self.links.start_anew(due, self.now);
         }
         while let Some(conn) = self.links.due(self.now) {
             self.on_deadline(conn);

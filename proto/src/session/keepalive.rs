@@ -47,6 +47,8 @@ pub(crate) enum Due {
 pub(crate) struct KeepAlive {
     /// When the last byte came.
     heard: Instant,
+    /// From when on silence counts: the last byte, or when we last woke.
+    silent_since: Instant,
     probe: Option<Probe>,
     round_trip: Option<Duration>,
     suspect: bool,
@@ -64,7 +66,14 @@ struct Probe {
 
 impl KeepAlive {
     pub(crate) fn new(now: Instant) -> Self {
-        Self { heard: now, probe: None, round_trip: None, suspect: false, frozen: None }
+        Self {
+            heard: now,
+            silent_since: now,
+            probe: None,
+            round_trip: None,
+            suspect: false,
+            frozen: None,
+        }
     }
 
     /// When the last byte came.
@@ -89,12 +98,14 @@ impl KeepAlive {
     /// A byte came.
     pub(crate) fn heard(&mut self, now: Instant) {
         self.heard = now;
+        self.silent_since = now;
         self.suspect = false;
     }
 
-    /// All clocks start anew: we slept.
+    /// All clocks start anew: we slept. When the last byte came is as true as before.
     pub(crate) fn start_anew(&mut self, now: Instant) {
-        self.heard(now);
+        self.silent_since = now;
+        self.suspect = false;
         self.probe = None;
         self.frozen = self.frozen.map(|_| now);
     }
@@ -127,6 +138,7 @@ impl KeepAlive {
         let Some(since) = self.frozen.take() else { return };
         let away = now.saturating_since(since);
         self.heard = self.heard + away;
+        self.silent_since = self.silent_since + away;
         if let Some(probe) = &mut self.probe {
             probe.sent = probe.sent + away;
         }
@@ -137,7 +149,7 @@ impl KeepAlive {
         if self.frozen.is_some() {
             return self.next_ping(waits);
         }
-        let dead = self.heard + waits.dead_after;
+        let dead = self.silent_since + waits.dead_after;
         match self.open_probe() {
             Some(_) if self.suspect => dead,
             Some(probe) => dead.min(probe.sent + self.patience(waits)),
@@ -153,7 +165,7 @@ impl KeepAlive {
         if self.frozen.is_some() {
             return Due::Ping;
         }
-        if now >= self.heard + waits.dead_after {
+        if now >= self.silent_since + waits.dead_after {
             return Due::Dead;
         }
         match self.open_probe() {
@@ -167,11 +179,11 @@ impl KeepAlive {
 
     /// The ping that nothing came after.
     fn open_probe(&self) -> Option<Probe> {
-        self.probe.filter(|probe| !probe.answered && probe.sent >= self.heard)
+        self.probe.filter(|probe| !probe.answered && probe.sent >= self.silent_since)
     }
 
     fn next_ping(&self, waits: &Waits) -> Instant {
-        let quiet = self.heard + waits.ping_after;
+        let quiet = self.silent_since + waits.ping_after;
         self.probe.map_or(quiet, |probe| quiet.max(probe.sent + waits.ping_after))
     }
 
@@ -258,6 +270,7 @@ mod tests {
         alive.start_anew(at(3_600_000));
         assert_eq!(alive.poll(&waits, at(3_607_999)), Due::Nothing);
         assert_eq!(alive.poll(&waits, at(3_608_000)), Due::Ping);
+        assert_eq!(alive.last_heard(), at(0));
     }
 
     #[test]
