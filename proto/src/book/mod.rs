@@ -145,6 +145,10 @@ impl Book {
             entry.proven = true;
             entry.alive = Some(now);
             entry.failures = 0;
+            if core::mem::take(&mut entry.held) {
+                // Somebody dialled in spite of it, and was welcome: the peace is over.
+                entry.not_before = now;
+            }
         }
     }
 
@@ -359,5 +363,18 @@ mod tests {
         assert!(book.learn(addr(4), None, seconds(40), &mut rng));
         let left = [1, 2, 3, 4].map(|number| book.get(addr(number)).is_some());
         assert_eq!(left, [true, false, true, true]);
+    }
+
+    #[test]
+    fn a_dial_that_succeeds_in_spite_of_a_hold_ends_it() {
+        let (mut book, mut rng) = book(10);
+        let (peer, hour) = (PeerId::Guest("x".into()), Duration::from_secs(3600));
+        assert!(book.add_bootstrap(addr(1), Instant::ZERO, &mut rng));
+        book.hold(addr(1), hour, Instant::ZERO);
+        assert_eq!(book.due(book.get(addr(1)).unwrap(), true), Instant::ZERO + hour);
+        book.reached(addr(1), &peer, Instant::ZERO, &mut rng);
+        book.ended(addr(1), Instant::ZERO, Instant::ZERO, &mut rng);
+        let due = book.due(book.get(addr(1)).unwrap(), true);
+        assert!(due <= Instant::ZERO + Duration::from_secs(3), "{due}");
     }
 }
