@@ -39,6 +39,8 @@ pub(crate) struct Link {
     queue: Queue,
     /// When the socket last took a byte, or the queue last was empty.
     progress: Instant,
+    #[cfg(peerline_planted)]
+    any_dialect: bool,
 }
 
 impl Link {
@@ -51,7 +53,13 @@ impl Link {
     ) -> Result<Option<Input<'i>>, Violation> {
         match &mut self.phase {
             Phase::Greeting(greeting) => {
-                return greeting.opening.next(rest, &mut self.framer, taken.spoken);
+                let next = greeting.opening.next(rest, &mut self.framer, taken.spoken);
+                #[cfg(peerline_planted)]
+                if self.any_dialect && matches!(next, Err(Violation::UnknownDialect { .. })) {
+                    *rest = &[];
+                    return Ok(None);
+                }
+                return next;
             }
             Phase::Guest(Exchange::Visiting(visit)) => {
                 return Ok(visit.next(rest, taken.max_frame)?.map(Input::Frame));
@@ -267,6 +275,8 @@ impl Links {
             framer: Framer::default(),
             queue: Queue::default(),
             progress: now,
+            #[cfg(peerline_planted)]
+            any_dialect: self.planted == Some(crate::planted::Bug::AnyDialect),
         };
         let conn = self.place(link);
         if let Some(nonce) = nonce {
@@ -656,6 +666,10 @@ impl Links {
     /// longest of them: on a machine that is always late everything would have its time for ever,
     /// and the dead would stay. What is `due` then came after whatever had its time anew before.
     pub(crate) fn start_anew(&mut self, due: Instant, now: Instant) {
+        #[cfg(peerline_planted)]
+        if self.planted == Some(crate::planted::Bug::AlwaysAnew) {
+            self.anew = None;
+        }
         if self.anew.is_some_and(|anew| due <= anew + self.longest_wait) {
             return;
         }

@@ -54,11 +54,31 @@ pub enum Bug {
     NoWriteStall,
     /// An answer to a ping is answered by a ping.
     PingPong,
+    /// Whoever was told late that time passed starts all deadlines anew, each time.
+    AlwaysAnew,
+    /// Whoever connects is told something before it spoke.
+    TalksFirst,
+    /// Any address is remembered.
+    AnyAddress,
+    /// A peer may tell any number of addresses.
+    AnyNumberTold,
+    /// How often bytes came is counted.
+    CountsPieces,
+    /// Every first byte begins our dialect.
+    AnyDialect,
+    /// The others are asked something when one sends a bad line.
+    BlamesAll,
+    /// An address that was good waits as long as any other, also when connections are few.
+    NoHurry,
+    /// An address that failed five times is never tried again.
+    GivesUp,
+    /// With half of its peers gone a node publishes nothing.
+    NeedsMajority,
 }
 
 impl Bug {
     /// All of them.
-    pub const ALL: [Self; 24] = [
+    pub const ALL: [Self; 34] = [
         Self::DupDelivery,
         Self::Echo,
         Self::CutBody,
@@ -83,5 +103,15 @@ impl Bug {
         Self::NoKeepAlive,
         Self::NoWriteStall,
         Self::PingPong,
+        Self::AlwaysAnew,
+        Self::TalksFirst,
+        Self::AnyAddress,
+        Self::AnyNumberTold,
+        Self::CountsPieces,
+        Self::AnyDialect,
+        Self::BlamesAll,
+        Self::NoHurry,
+        Self::GivesUp,
+        Self::NeedsMajority,
     ];
 }

@@ -102,7 +102,10 @@ impl Book {
         rng: &mut Rng,
     ) -> bool {
         let addr = canonical(addr);
-        if !is_dialable(addr) || self.is_own(addr, now) {
+        let usable = is_dialable(addr);
+        #[cfg(peerline_planted)]
+        let usable = usable || self.planted == Some(crate::planted::Bug::AnyAddress);
+        if !usable || self.is_own(addr, now) {
             return false;
         }
         if let Some(entry) = self.entries.get_mut(&addr) {
@@ -207,6 +210,12 @@ impl Book {
     /// When the address may be dialled. While connections are few (`urgent`), bootstrap addresses
     /// and those that ever answered wait no longer than the urgent back-off.
     pub(crate) fn due(&self, entry: &Entry, urgent: bool) -> Instant {
+        #[cfg(peerline_planted)]
+        match self.planted {
+            Some(crate::planted::Bug::NoHurry) => return entry.not_before,
+            Some(crate::planted::Bug::GivesUp) if entry.failures >= 5 => return Instant::MAX,
+            _ => {}
+        }
         let hurried = urgent && !entry.held && (entry.bootstrap || entry.proven);
         let soonest = entry.last_try.map_or(entry.not_before, |tried| tried + self.backoff_urgent);
         if hurried { entry.not_before.min(soonest) } else { entry.not_before }

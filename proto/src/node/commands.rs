@@ -200,6 +200,13 @@ impl Node {
             return Err(BroadcastError::TooLarge { len, limit });
         }
         self.broadcasts.published(number);
+        #[cfg(peerline_planted)]
+        if self.is_planted(crate::planted::Bug::NeedsMajority)
+            && self.peers.len() * 2 < self.book.len().min(8)
+            && self.now > self.start.now + Duration::from_secs(270)
+        {
+            return Ok(Receipt::default());
+        }
         Ok(self.flood(&Frame::new(&line), Class::Own, None))
     }
 

@@ -185,7 +185,13 @@ impl Node {
         self.make_room_for_half_open();
         let greeting = self.greeting(Opening::ANY);
         self.stats.connections_opened += 1;
-        Ok(self.links.open(canonical(addr), Phase::Greeting(greeting), self.now))
+        let conn = self.links.open(canonical(addr), Phase::Greeting(greeting), self.now);
+        #[cfg(peerline_planted)]
+        if self.is_planted(crate::planted::Bug::TalksFirst) {
+            let hello = self.hello(addr, None);
+            self.control(conn, hello);
+        }
+        Ok(conn)
     }
 
     /// The socket of a connection is bound to this address: what a guest is told that we are at. To
@@ -223,6 +229,10 @@ impl Node {
         let Some(link) = self.links.get_mut(conn) else { return };
         link.heard(bytes.len(), self.now);
         self.stats.bytes_in += bytes.len() as u64;
+        #[cfg(peerline_planted)]
+        if self.is_planted(crate::planted::Bug::CountsPieces) {
+            self.stats.unknown_fields += 1;
+        }
         let mut rest = bytes;
         while let Some(input) = self.next_input(conn, &mut rest) {
             match input {

@@ -38,6 +38,11 @@ impl Node {
             return self.let_go(conn);
         }
         self.end(conn, CloseReason::Violation(violation), Parting::Drop);
+        #[cfg(peerline_planted)]
+        if self.is_planted(crate::planted::Bug::BlamesAll) {
+            let other = self.peers.iter().find_map(|(_, conn)| conn);
+            other.into_iter().for_each(|conn| self.ping(conn));
+        }
     }
 
     /// Ends a connection that has not begun to end: tells the application, the book and the other
