@@ -4,7 +4,7 @@ use std::net::SocketAddr;
 use std::time::Duration;
 
 use crate::net::pipe::{Packet, Side};
-use crate::net::watch::Watch;
+use crate::net::watch::{SETTLES, Watch};
 use crate::net::{Clock, HostId, Net};
 
 impl Net {
@@ -43,11 +43,13 @@ impl Net {
             }
         }
         let it = &mut self.hosts[host];
-        let (timely, by_book) = (it.watch.timely, it.watch.by_book);
         it.node = node;
-        it.watch = Watch::new(timely, by_book);
+        let lateness = it.watch.lateness;
+        it.watch = Watch::default();
+        it.watch.lateness = lateness;
         (it.up, it.asleep, it.drains, it.reads, it.timer) = (true, false, true, true, None);
         it.life += 1;
+        self.meetings += 1;
         self.pump(host);
     }
 
@@ -62,12 +64,12 @@ impl Net {
     /// Nothing happens on the host, and nothing is lost, until it wakes.
     pub fn doze(&mut self, host: HostId) {
         self.hosts[host].asleep = true;
-        self.hosts[host].watch.timely = false;
     }
 
     /// The host goes on.
     pub fn wake(&mut self, host: HostId) {
         self.hosts[host].asleep = false;
+        self.hosts[host].excused = self.hosts[host].excused.max(self.now + SETTLES);
         self.hosts[host].timer = None;
         self.release();
         self.plan_host(host);
@@ -86,14 +88,16 @@ impl Net {
     /// How late the host's timers fire, at most.
     pub fn delay_timers(&mut self, host: HostId, lateness: Duration) {
         self.hosts[host].lateness = lateness;
-        self.hosts[host].watch.timely = false;
+        self.hosts[host].watch.lateness = lateness;
     }
 
     /// The host's clock jumps.
     pub fn jump_clock(&mut self, host: HostId, by: Duration, back: bool) {
         let now = self.now;
         self.hosts[host].clock.jump(now, by, back);
-        self.hosts[host].watch.timely = false;
+        // Back, and the node's time stands still until the clock is where it was.
+        let excused = now + SETTLES + if back { by } else { Duration::ZERO };
+        self.hosts[host].excused = self.hosts[host].excused.max(excused);
         self.hosts[host].timer = None;
         self.plan_host(host);
     }

@@ -11,6 +11,7 @@ mod pipe;
 mod rules;
 mod run;
 mod stranger;
+mod twin;
 mod watch;
 
 use std::cmp::Reverse;
@@ -55,10 +56,12 @@ struct Host {
     events: Vec<Event>,
     watch: Watch,
     clock: Clock,
-    /// When the host is to be woken, as far as the queue knows.
-    timer: Option<Instant>,
+    /// For what the host is to be woken, and when, as far as the queue knows.
+    timer: Option<(Instant, Instant)>,
     /// How late its timers may fire.
     lateness: Duration,
+    /// Its clock jumped or it slept: until then it is not judged by time.
+    excused: Instant,
     /// The application polls its events.
     drains: bool,
     /// The host reads its sockets.
@@ -147,6 +150,12 @@ pub struct Net {
     queue: BinaryHeap<Reverse<(Instant, u64, Due)>>,
     queued: u64,
     steps: u64,
+    /// When everything was last checked.
+    swept: Instant,
+    /// How often a peer came or went.
+    meetings: u64,
+    /// How often a node was given bytes.
+    reads: u64,
     /// Addresses where a host is reached beside its own.
     aliases: BTreeMap<SocketAddr, HostId>,
     /// Addresses where the test itself listens, and who dialled there.
@@ -188,6 +197,9 @@ impl Net {
             queue: BinaryHeap::new(),
             queued: 0,
             steps: 0,
+            swept: Instant::ZERO,
+            meetings: 0,
+            reads: 0,
             aliases: BTreeMap::new(),
             lures: BTreeMap::new(),
             black_holes: BTreeSet::new(),
@@ -260,10 +272,11 @@ impl Net {
             addr,
             sockets: BTreeMap::new(),
             events: Vec::new(),
-            watch: Watch::new(true, true),
+            watch: Watch::default(),
             clock,
             timer: None,
             lateness: Duration::ZERO,
+            excused: Instant::ZERO,
             drains: true,
             reads: true,
             up: true,
@@ -346,6 +359,11 @@ impl Net {
         self.hosts[host].up
     }
 
+    /// Whether a host can be dialled.
+    pub(crate) fn is_dialable(&self, host: HostId) -> bool {
+        self.hosts[host].up && !self.hosts[host].behind_nat
+    }
+
     /// Whether nothing happens on a host for now.
     pub fn is_asleep(&self, host: HostId) -> bool {
         self.hosts[host].asleep
@@ -363,6 +381,11 @@ impl Net {
     /// How often a host's application was told that there is room again.
     pub(crate) fn said_writable(&self, host: HostId) -> u64 {
         self.hosts[host].watch.writable
+    }
+
+    /// A number that grows when a peer comes or goes, or a host does.
+    pub(crate) fn meetings(&self) -> u64 {
+        self.meetings
     }
 
     /// How a host's connections ended.
@@ -413,8 +436,10 @@ impl Net {
 
     /// Lets a host dial an address.
     pub fn dial_addr(&mut self, from: HostId, addr: SocketAddr) -> Result<ConnId, DialError> {
-        self.hosts[from].watch.by_book = false;
-        self.with(from, |node, now| node.dial(addr, now))
+        self.hosts[from].watch.by_application = true;
+        let dialled = self.with(from, |node, now| node.dial(addr, now));
+        self.hosts[from].watch.by_application = false;
+        dialled
     }
 
     /// Gives a host another one's address for ever.
@@ -469,7 +494,6 @@ impl Net {
     pub fn drain(&mut self, host: HostId, drains: bool) {
         self.hosts[host].drains = drains;
         self.hosts[host].watch.behind |= !drains;
-        self.hosts[host].watch.was_behind |= !drains;
         self.pump(host);
     }
 

@@ -31,6 +31,9 @@ impl Side {
     }
 }
 
+/// The most that a driver reads or writes at once.
+pub(crate) const READ_AT_ONCE: usize = 64 * 1024;
+
 /// How bytes are cut on their way.
 #[derive(Copy, Clone, Debug, Eq, PartialEq)]
 pub enum Cut {
@@ -46,8 +49,8 @@ impl Cut {
     /// The most bytes of the next portion.
     pub(crate) fn portion(self, entropy: &mut Entropy) -> usize {
         match self {
-            Self::Whole => usize::MAX,
-            Self::Random => 1 << entropy.below(18),
+            Self::Whole => READ_AT_ONCE,
+            Self::Random => 1 << entropy.below(17),
             Self::Bytes => 1,
         }
     }
@@ -101,11 +104,13 @@ pub(crate) struct Raw {
     pub(crate) cut: bool,
     /// It was a reset, perhaps after an end in order.
     pub(crate) reset: bool,
+    /// The test will not ask for it again.
+    pub(crate) forgotten: bool,
 }
 
 impl Raw {
     pub(crate) fn new(side: Side) -> Self {
-        Self { side, heard: Vec::new(), reads: true, cut: false, reset: false }
+        Self { side, heard: Vec::new(), reads: true, cut: false, reset: false, forgotten: false }
     }
 }
 
@@ -165,6 +170,11 @@ impl Pipe {
         way.unread = way.arrived.len();
     }
 
+    /// The test may still ask for it.
+    pub(crate) fn is_held_by_test(&self) -> bool {
+        self.raw.as_ref().is_some_and(|raw| !raw.forgotten)
+    }
+
     /// Something has arrived for the test that it has not read.
     pub(crate) fn has_raw_unread(&self) -> bool {
         let way = |raw: &Raw| &self.ways[raw.side.other() as usize];
@@ -180,14 +190,15 @@ impl Pipe {
         self.ends == [None; 2] && self.ways.iter().all(|way| way.on_the_way.is_empty())
     }
 
-    /// Puts a packet on its way, behind those before it; returns when it arrives.
+    /// Puts a packet on its way, behind those before it; returns when it arrives, if nothing else
+    /// does at that moment.
     pub(crate) fn transmit(
         &mut self,
         from: Side,
         packet: Packet,
         now: Instant,
         jitter: Duration,
-    ) -> Instant {
+    ) -> Option<Instant> {
         let way = &mut self.ways[from as usize];
         let mut left = now;
         if let Packet::Bytes(bytes) = &packet {
@@ -198,8 +209,17 @@ impl Pipe {
         }
         let before = way.on_the_way.back().map_or(now, |(at, _)| *at);
         let at = before.max(left + self.line.latency + jitter);
-        way.on_the_way.push_back((at, packet));
-        at
+        match (way.on_the_way.back_mut(), packet) {
+            (Some((last, Packet::Bytes(before))), Packet::Bytes(bytes)) if *last == at => {
+                before.extend(bytes);
+                None
+            }
+            (last, packet) => {
+                let alone = last.is_none_or(|(last, _)| *last != at);
+                way.on_the_way.push_back((at, packet));
+                alone.then_some(at)
+            }
+        }
     }
 
     /// When the next packet written by a side arrives.
@@ -244,7 +264,11 @@ impl Pipe {
         let way = &mut self.ways[at.other() as usize];
         let count = most.min(way.arrived.len());
         way.unread -= count;
-        (count > 0).then(|| way.arrived.drain(..count).collect())
+        let (front, back) = way.arrived.as_slices();
+        let bytes = [&front[..count.min(front.len())], &back[..count.saturating_sub(front.len())]];
+        let bytes = bytes.concat();
+        way.arrived.drain(..count);
+        (count > 0).then_some(bytes)
     }
 
     /// The end of the stream, once.

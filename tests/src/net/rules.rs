@@ -28,29 +28,43 @@ pub enum Rule {
     BackPressure,
     /// A stranger who said no hello is told nothing; a broadcast goes to each neighbour once.
     NoAmplification,
+    /// What cannot be dialled, and what is told too fast, stays out of the address book.
+    AddressBook,
     /// After a timer nothing is due; nothing spins.
     NoLivelock,
+    /// How bytes are cut, and wake-ups for nothing, change nothing.
+    Cuts,
     /// The same seed makes the same run.
     Determinism,
     /// Nothing panics.
     NoPanic,
+    /// A connection that begins as no dialect ends at once.
+    Dialect,
     /// What the counters say is what happened.
     Accounting,
     /// A shutdown ends in its time, and is silent for ever after.
     Shutdown,
+    /// A bad line changes nothing on other connections.
+    Privacy,
     /// The healed core becomes one component.
     Connected,
     /// What is published in a connected component reaches all of it.
     Delivered,
+    /// A network that was parted for long, or a node without its bootstraps, comes together again.
+    Rejoined,
     /// Dead peers are noticed.
     DeadNoticed,
     /// An idle network is quiet.
     Quiet,
+    /// An address that once was good is tried again, however often it failed since.
+    Retried,
+    /// Who is cut off goes on among themselves.
+    Minority,
 }
 
 impl Rule {
     /// All of them.
-    pub const ALL: [Self; 20] = [
+    pub const ALL: [Self; 27] = [
         Self::AtMostOnce,
         Self::NoEcho,
         Self::Integrity,
@@ -62,15 +76,22 @@ impl Rule {
         Self::Memory,
         Self::BackPressure,
         Self::NoAmplification,
+        Self::AddressBook,
         Self::NoLivelock,
+        Self::Cuts,
         Self::Determinism,
         Self::NoPanic,
+        Self::Dialect,
         Self::Accounting,
         Self::Shutdown,
+        Self::Privacy,
         Self::Connected,
         Self::Delivered,
+        Self::Rejoined,
         Self::DeadNoticed,
         Self::Quiet,
+        Self::Retried,
+        Self::Minority,
     ];
 
     /// Its name, as failures begin with it.
@@ -87,15 +108,22 @@ impl Rule {
             Self::Memory => "S9 bounded memory",
             Self::BackPressure => "S10 back-pressure",
             Self::NoAmplification => "S11 no amplification",
+            Self::AddressBook => "S12 address book",
             Self::NoLivelock => "S13 no livelock",
             Self::Determinism => "S14 determinism",
+            Self::Cuts => "S15 cuts change nothing",
             Self::NoPanic => "S16 no panic",
+            Self::Dialect => "S17 dialects",
             Self::Accounting => "S19 accounting",
             Self::Shutdown => "S20 shutdown",
+            Self::Privacy => "S21 privacy of failure",
             Self::Connected => "L1 one component",
             Self::Delivered => "L2 delivered to all",
+            Self::Rejoined => "L3 together again",
             Self::DeadNoticed => "L4 dead peers noticed",
             Self::Quiet => "L4 idle is quiet",
+            Self::Retried => "L5 tried again",
+            Self::Minority => "L6 minority goes on",
         }
     }
 

@@ -4,6 +4,7 @@ use std::cmp::Reverse;
 use std::fmt::Write as _;
 use std::hash::{Hash, Hasher};
 use std::net::SocketAddr;
+use std::time::Duration;
 
 use peerline_proto::{Action, ConnId, Event, Instant, Message, Node, TransportError};
 
@@ -12,8 +13,9 @@ use crate::net::{Host, HostId, Net, Rule, Stranger};
 
 /// Calls of one node in one instant after which it is declared stuck.
 const CALLS_PER_INSTANT: u32 = 1_000;
-/// Steps after which everything is checked.
+/// Steps after which everything is checked, and time.
 const SWEEP_EVERY: u64 = 1_000;
+const SWEEP_WITHIN: Duration = Duration::from_secs(1);
 
 /// The kind of messages that are judged when they arrive.
 pub(crate) const NUMBERED: &str = "SIM";
@@ -86,11 +88,13 @@ impl Net {
         self.now = self.now.max(at);
         self.steps += 1;
         match due {
-            Due::Host(host) if self.hosts[host].timer == Some(at) => self.fire(host),
+            Due::Host(host) if self.hosts[host].timer.is_some_and(|(_, fires)| fires == at) => {
+                self.fire(host);
+            }
             Due::Host(_) => {}
             Due::Way(id, from) => self.arrive(id, from),
         }
-        if self.steps % SWEEP_EVERY == 0 {
+        if self.steps % SWEEP_EVERY == 0 || self.now.saturating_since(self.swept) >= SWEEP_WITHIN {
             self.sweep();
         }
     }
@@ -99,14 +103,15 @@ impl Net {
     pub(super) fn plan_host(&mut self, host: HostId) {
         let it = &self.hosts[host];
         let Some(due) = it.node.poll_timeout().filter(|_| it.up && !it.asleep) else { return };
-        let at = it.clock.global(due).max(self.now);
-        if it.timer.is_some_and(|timer| timer <= at) {
+        let due = it.clock.global(due);
+        if it.timer.is_some_and(|(earlier, _)| earlier <= due) {
             return;
         }
         let lateness = it.lateness.as_millis() as u64;
         let late = if lateness > 0 { self.entropy.millis(0, lateness) } else { Default::default() };
-        self.hosts[host].timer = Some(at + late);
-        self.plan(at + late, Due::Host(host));
+        let fires = (due + late).max(self.now);
+        self.hosts[host].timer = Some((due, fires));
+        self.plan(fires, Due::Host(host));
     }
 
     /// Fires a host's timer until nothing is due.
@@ -168,7 +173,7 @@ impl Net {
             };
             self.on_packet(id, from.other(), packet);
         }
-        if self.pipes.get(&id).is_some_and(|pipe| pipe.raw.is_none() && pipe.is_over()) {
+        if self.pipes.get(&id).is_some_and(|pipe| !pipe.is_held_by_test() && pipe.is_over()) {
             self.pipes.remove(&id);
         }
     }
@@ -256,8 +261,17 @@ impl Net {
     }
 
     /// Reads what waits for a connection, in portions, as far as the host and its node want to
-    /// read.
+    /// read; then the other side may write on.
     fn read_end(&mut self, host: HostId, conn: ConnId) {
+        let Some((id, side)) = self.hosts[host].sockets.get(&conn).copied() else { return };
+        let before = self.pipes.get(&id).map(|pipe| pipe.room(side.other()));
+        self.read_portions(host, conn);
+        if self.pipes.get(&id).map(|pipe| pipe.room(side.other())) != before {
+            self.write_other(id, side);
+        }
+    }
+
+    fn read_portions(&mut self, host: HostId, conn: ConnId) {
         loop {
             let Host { node, sockets, reads, .. } = &self.hosts[host];
             let Some((id, side)) = sockets.get(&conn).copied() else { return };
@@ -265,11 +279,9 @@ impl Net {
                 return;
             }
             let Some(pipe) = self.pipes.get_mut(&id) else { return };
+            let hostile = pipe.raw.is_some();
             let Some(bytes) = pipe.read(side, self.cut.portion(&mut self.entropy)) else { break };
-            let now = self.local(host);
-            self.hosts[host].watch.on_bytes_in(conn, bytes.len(), now);
-            self.with(host, |node, now| node.received(conn, &bytes, now));
-            self.write_other(id, side);
+            self.receive(host, conn, &bytes, hostile);
         }
         let ended = self.hosts[host].sockets.get(&conn).copied();
         if ended.and_then(|(id, side)| self.pipes.get_mut(&id)?.take_fin(side)).is_some() {
@@ -322,8 +334,9 @@ impl Net {
         let most = if slow && self.entropy.chance(self.slow_dials) { 130_000 } else { 0 };
         let jitter = self.entropy.millis(0, self.latency.0.max(most));
         if let Some(pipe) = self.pipes.get_mut(&id) {
-            let at = pipe.transmit(side, packet, self.now, jitter);
-            self.plan(at, Due::Way(id, side));
+            if let Some(at) = pipe.transmit(side, packet, self.now, jitter) {
+                self.plan(at, Due::Way(id, side));
+            }
         }
     }
 
@@ -338,9 +351,11 @@ impl Net {
     /// Does the node's actions and takes its events.
     pub(super) fn pump(&mut self, host: HostId) {
         self.do_actions(host);
+        let Host { node, watch, .. } = &mut self.hosts[host];
+        watch.on_peers(node.peer_count());
         while self.hosts[host].drains {
             let Some(event) = self.hosts[host].node.poll_event() else {
-                self.hosts[host].watch.behind = false;
+                self.hosts[host].watch.catch_up();
                 break;
             };
             self.on_event(host, event);
@@ -360,6 +375,7 @@ impl Net {
     fn on_event(&mut self, host: HostId, event: Event) {
         self.note(host, format_args!("{event:?}"));
         (self.now, host, &event).hash(&mut self.hash);
+        self.meetings += u64::from(matches!(event, Event::PeerUp { .. } | Event::PeerDown { .. }));
         let now = self.local(host);
         let Host { node, watch, .. } = &mut self.hosts[host];
         watch.on_event(node, &event, now);
@@ -393,9 +409,10 @@ impl Net {
         match action {
             Action::Connect { conn, addr } => self.connect(host, conn, addr),
             Action::Send { conn } => self.write(host, conn),
-            Action::PauseReading { .. } => {}
+            Action::PauseReading { conn } => self.hosts[host].watch.on_pause(conn),
             Action::ResumeReading { conn } => {
-                self.hosts[host].watch.on_resume(conn, self.now);
+                let now = self.local(host);
+                self.hosts[host].watch.on_resume(conn, now);
                 self.read_end(host, conn);
             }
             Action::Finish { conn } => {
@@ -463,13 +480,15 @@ impl Net {
 
     /// Checks everything that can be seen of all nodes.
     pub fn sweep(&mut self) {
+        self.swept = self.now;
         for host in 0..self.hosts.len() {
             let now = self.local(host);
-            let Host { node, watch, sockets, up, .. } = &mut self.hosts[host];
+            let Host { node, watch, sockets, up, asleep, excused, .. } = &mut self.hosts[host];
             if !*up {
                 continue;
             }
-            watch.sweep(node, sockets.len(), now);
+            let timely = !*asleep && self.now >= *excused;
+            watch.sweep(node, sockets.len(), timely, now);
             for info in node.peers() {
                 let there = sockets.contains_key(&info.conn);
                 Rule::Grammar.check(there, || format!("host {host} has a peer without a socket"));

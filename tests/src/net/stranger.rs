@@ -50,6 +50,19 @@ impl Net {
         self.transmit(stranger.0, side, Packet::Reset);
     }
 
+    /// The test will not ask for the stranger again.
+    pub(crate) fn forget(&mut self, stranger: Stranger) {
+        if let Some(raw) = self.pipes.get_mut(&stranger.0).and_then(|pipe| pipe.raw.as_mut()) {
+            raw.forgotten = true;
+        }
+    }
+
+    /// The last that the test was told on a connection, at most so many bytes.
+    pub(crate) fn last_heard(&self, stranger: Stranger, most: usize) -> String {
+        let heard = &self.raw(stranger).heard;
+        String::from_utf8_lossy(&heard[heard.len().saturating_sub(most)..]).into_owned()
+    }
+
     /// The test stops reading.
     pub fn turn_deaf(&mut self, stranger: Stranger) {
         if let Some(raw) = self.pipes.get_mut(&stranger.0).and_then(|pipe| pipe.raw.as_mut()) {

@@ -1,13 +1,22 @@
 //! Hostile strangers: each act opens a connection or goes on with one, with no more than a few
 //! dozen open at once. They speak the wire well enough to be believed, and badly enough to hurt.
 
+use std::collections::BTreeMap;
 use std::net::SocketAddr;
+use std::time::Duration;
 
 use crate::entropy::Entropy;
-use crate::net::{HostId, Net, Stranger};
+use crate::net::{HostId, Net, Rule, Stranger};
 
 /// Connections open at once.
 const MOST: usize = 64;
+/// Lines of addresses that one teller tells at once: more than it may.
+const TOLD_LINES: u64 = 3;
+/// How long a teller may have been there.
+const TELLING: Duration = Duration::from_secs(240);
+/// Addresses that nobody can dial.
+const UNUSABLE: [&str; 4] = ["0.0.0.0:1", "224.0.0.9:1", "10.7.1.1:0", "255.255.255.255:1"];
+const BROADCAST: &str = "{\"msgtype\":\"broadcast\"";
 const PING: &str = "{\"msgtype\":\"ping\",\"nonce\":1}\n";
 
 /// The strangers.
@@ -18,15 +27,23 @@ pub(crate) struct Gang {
     deaf: Vec<Stranger>,
     /// Lines that were said to the gang, to be said again to others.
     overheard: Vec<String>,
+    /// What is long is said short, as each byte comes alone.
+    brief: bool,
     port: u16,
     serial: u64,
+    /// How often each host was told addresses.
+    tellings: BTreeMap<HostId, u64>,
 }
 
 impl Gang {
+    pub(crate) fn new(brief: bool) -> Self {
+        Self { brief, ..Self::default() }
+    }
+
     /// One hostile act.
     pub(crate) fn act(&mut self, net: &mut Net, entropy: &mut Entropy) {
         let host = entropy.below(net.hosts() as u64) as HostId;
-        match entropy.below(16) {
+        match entropy.below(17) {
             0 => self.garbage(net, host, entropy),
             1 => self.oversize(net, host),
             2 => self.truncate(net, host, entropy),
@@ -42,6 +59,7 @@ impl Gang {
             12 => self.forge(net, host, entropy),
             13 => self.come_and_go(net, host),
             14 => self.hoard(net, host),
+            15 => self.misdirect(net, host),
             _ => self.break_up(net, entropy),
         }
         for stranger in self.open.iter().filter(|_| !self.deaf.is_empty()) {
@@ -51,15 +69,22 @@ impl Gang {
         }
         while self.open.len() > MOST {
             let stranger = self.open.remove(0);
-            net.break_off(stranger);
+            self.part(net, stranger);
         }
     }
 
     /// All of them go.
     pub(crate) fn leave(&mut self, net: &mut Net) {
-        for stranger in self.open.drain(..) {
-            net.break_off(stranger);
+        self.check_told(net);
+        for stranger in std::mem::take(&mut self.open) {
+            self.part(net, stranger);
         }
+    }
+
+    fn part(&mut self, net: &mut Net, stranger: Stranger) {
+        net.break_off(stranger);
+        net.forget(stranger);
+        self.deaf.retain(|deaf| *deaf != stranger);
     }
 
     // ---- ways to begin ----
@@ -100,8 +125,12 @@ impl Gang {
     }
 
     fn oversize(&mut self, net: &mut Net, host: HostId) {
-        let stranger = self.join(net, host);
-        net.say(stranger, format!("{{\"msgtype\":\"{}", "x".repeat(300 * 1024)));
+        // Before its hello a stranger may say less.
+        let (stranger, len) = match self.brief {
+            true => (self.open(net, host), 5 * 1024),
+            false => (self.join(net, host), 300 * 1024),
+        };
+        net.say(stranger, format!("{{\"msgtype\":\"{}", "x".repeat(len)));
     }
 
     fn truncate(&mut self, net: &mut Net, host: HostId, entropy: &mut Entropy) {
@@ -122,8 +151,8 @@ impl Gang {
     /// Says to one host what another said.
     fn replay(&mut self, net: &mut Net, host: HostId) {
         for stranger in &self.open {
-            let heard = net.heard(*stranger);
-            let lines = heard.lines().filter(|line| line.contains("\"broadcast\""));
+            let heard = net.last_heard(*stranger, 64 * 1024);
+            let lines = heard.lines().filter(|line| line.starts_with(BROADCAST));
             self.overheard.extend(lines.map(|line| format!("{line}\n")).take(16));
         }
         let surplus = self.overheard.len().saturating_sub(64);
@@ -149,10 +178,32 @@ impl Gang {
 
     fn tell_addresses(&mut self, net: &mut Net, host: HostId, entropy: &mut Entropy) {
         let stranger = self.join(net, host);
+        *self.tellings.entry(host).or_default() += 1;
         let base = entropy.below(200);
-        let rows: Vec<String> =
-            (0..200).map(|n| format!("[\"10.7.{base}.{n}:5999\",\"{}\",1]", self.name())).collect();
-        net.say(stranger, format!("{{\"msgtype\":\"addr\",\"peers\":[{}]}}\n", rows.join(",")));
+        for base in base..base + TOLD_LINES {
+            let rows: Vec<String> = (0..200)
+                .map(|n| format!("[\"10.7.{base}.{n}:5999\",\"{}\"]", self.name()))
+                .chain([format!("\"{}\"", net.addr(host))])
+                .chain(UNUSABLE.map(|addr| format!("\"{addr}\"")))
+                .collect();
+            net.say(stranger, format!("{{\"msgtype\":\"addr\",\"peers\":[{}]}}\n", rows.join(",")));
+        }
+    }
+
+    /// Of what the gang told, each host keeps no more than each teller may tell.
+    pub(crate) fn check_told(&self, net: &Net) {
+        for (host, tellings) in &self.tellings {
+            let node = net.node(*host);
+            let limits = node.config().limits();
+            // A clock may run fast, and jump once more to a full bucket.
+            let slowly = TELLING.as_secs() / limits.addr_every.as_secs().max(1);
+            let each = 2 * limits.addr_burst as u64 + limits.addr_answer as u64 + slowly;
+            let told = |addr: &SocketAddr| addr.to_string().starts_with("10.7.");
+            let (count, most) = (node.addresses().filter(told).count() as u64, tellings * each);
+            Rule::AddressBook.check(count <= most, || {
+                format!("host {host} keeps {count} addresses of {tellings} tellers")
+            });
+        }
     }
 
     /// Many names from one place.
@@ -212,13 +263,26 @@ impl Gang {
         }
     }
 
+    /// A message for somebody who is not here.
+    fn misdirect(&mut self, net: &mut Net, host: HostId) {
+        let (name, nobody) = (self.name(), self.name());
+        let stranger = self.join_as(net, host, &name);
+        net.say(
+            stranger,
+            format!(
+                "{{\"msgtype\":\"message\",\"id\":\"1.1\",\"from\":\"{name}\",\"to\":\"{nobody}\",\
+                 \"kind\":\"EVIL\",\"time\":1,\"ttl\":1,\"msg\":\"x\"}}\n"
+            ),
+        );
+    }
+
     fn break_up(&mut self, net: &mut Net, entropy: &mut Entropy) {
         if self.open.is_empty() {
             return;
         }
         let index = entropy.below(self.open.len() as u64) as usize;
         let stranger = self.open.swap_remove(index);
-        net.break_off(stranger);
+        self.part(net, stranger);
     }
 
     fn forged(&mut self, entropy: &mut Entropy, name: Option<String>) -> String {

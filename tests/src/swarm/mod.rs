@@ -4,6 +4,7 @@
 //!
 //! A failure names the rule that was broken, and the seed alone repeats it.
 
+mod aftermath;
 mod gang;
 mod plan;
 mod report;
@@ -14,7 +15,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::thread;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use peerline_proto::{Config, NodeId, PeerId};
 
@@ -32,6 +33,9 @@ const WARM_UP: Duration = Duration::from_secs(20);
 const STORM: Duration = Duration::from_secs(150);
 /// From the last fault to one component: the urgent back-off and an unanswered dial, twice.
 const WHOLE_WITHIN: Duration = Duration::from_secs(90);
+/// From the hello that one end had to one connection at both: the larger id's wait and the time to
+/// answer, with late timers.
+const AGREED_WITHIN: Duration = Duration::from_secs(15);
 const CALM: Duration = Duration::from_secs(40);
 const PARTING: Duration = Duration::from_secs(8);
 
@@ -129,12 +133,13 @@ pub fn slowest_delivery(seed: u64, attacked: bool) -> Duration {
 
 /// Runs one seed.
 pub fn run_seed(seed: u64, options: &Options) -> Run {
-    let (mut run, mut net) = (Run::new(seed), Net::new(seed));
+    let (mut run, mut net, started) = (Run::new(seed), Net::new(seed), Instant::now());
     if options.trace {
         net.start_trace();
     }
     let result = catch_unwind(AssertUnwindSafe(|| play(&mut net, options, &mut run)));
     run.finish(&net);
+    run.took = started.elapsed();
     if let Err(cause) = result {
         let text = cause.downcast_ref::<String>().cloned();
         let text = text.or_else(|| cause.downcast_ref::<&str>().map(|text| (*text).to_owned()));
@@ -156,8 +161,10 @@ fn play(net: &mut Net, options: &Options, run: &mut Run) {
     net.strict(false);
     storm.pass(net, STORM, run);
     storm.heal(net);
-    check_calm(net, &storm, run);
+    check_calm(net, run);
     run.note_stats(net);
+    let (mut entropy, bootstraps) = storm.is_over();
+    aftermath::play(net, &mut entropy, &bootstraps, run);
     for host in 0..net.hosts() {
         net.with(host, |node, now| node.shutdown(PARTING, now));
     }
@@ -180,15 +187,13 @@ fn planted(config: Config, options: &Options) -> Config {
 }
 
 /// The healed network becomes whole, delivers everything, and is quiet.
-fn check_calm(net: &mut Net, storm: &Storm, run: &mut Run) {
-    let healed_at = net.now();
-    let whole = net.run_until(WHOLE_WITHIN, |net| is_whole(net, storm));
-    let took = net.now().saturating_since(healed_at);
-    Rule::Connected.check(whole, || format!("not whole after {took:?}"));
-    run.whole_after = took;
+fn check_calm(net: &mut Net, run: &mut Run) {
+    let took = becomes_whole(net, WHOLE_WITHIN);
+    Rule::Connected.check(took.is_some(), || format!("not whole after {WHOLE_WITHIN:?}"));
+    run.whole_after = took.unwrap_or(WHOLE_WITHIN);
     net.run_for(CALM);
-    Rule::Connected.check(is_whole(net, storm), || "whole no more".to_owned());
-    check_connections(net, storm);
+    Rule::Connected.check(is_whole(net), || "whole no more".to_owned());
+    check_connections(net);
     let serials: Vec<u64> = (0..net.hosts()).map(|host| net.publish(host, None, 20).0).collect();
     net.run_for(20 * SECOND);
     for (serial, from) in serials.iter().zip(0..) {
@@ -201,23 +206,50 @@ fn check_calm(net: &mut Net, storm: &Storm, run: &mut Run) {
     check_quiet(net);
 }
 
-/// Both ends agree on who is whose peer, by one connection, and all of them are there.
-fn check_connections(net: &Net, storm: &Storm) {
-    let by_id = storm.by_id(net);
+/// Lets time pass until the network is whole, and says how much. Asks again only when somebody met
+/// or parted.
+fn becomes_whole(net: &mut Net, within: Duration) -> Option<Duration> {
+    let (mut asked, from) = (None, net.now());
+    let whole = net.run_until(within, |net| {
+        asked.replace(net.meetings()) != Some(net.meetings()) && is_whole(net)
+    });
+    whole.then(|| net.now().saturating_since(from))
+}
+
+/// Both ends agree on who is whose peer, by one connection, and all of them are there. Who has just
+/// met may not have heard of it at both ends, so it is asked again when that is over.
+fn check_connections(net: &mut Net) {
+    let before = disagreements(net);
+    if before.is_empty() {
+        return;
+    }
+    net.run_for(AGREED_WITHIN);
+    for ((host, peer), (rule, what)) in disagreements(net) {
+        rule.check(!before.contains_key(&(host, peer)), || what);
+    }
+}
+
+/// What is wrong between which host and which of its peers.
+fn disagreements(net: &Net) -> BTreeMap<(HostId, PeerId), (Rule, String)> {
+    let (by_id, mut found) = (by_id(net), BTreeMap::new());
     for host in 0..net.hosts() {
         for info in net.node(host).peers() {
             let other = host_of(&by_id, &info.peer);
-            let Some(other) = other else {
-                let peer = info.peer;
-                return Rule::DeadNoticed.check(false, || format!("{peer} is long gone"));
+            let count = other.map_or(0, |other| net.connections_between(host, other));
+            let wrong = match other {
+                None => (Rule::DeadNoticed, format!("{} is long gone", info.peer)),
+                Some(other) if net.node(other).peer(&net.id(host)).is_none() => {
+                    (Rule::OneConnection, format!("{other} does not know of {host}"))
+                }
+                Some(other) if count != 1 => {
+                    (Rule::OneConnection, format!("{count} connections of {host} and {other}"))
+                }
+                Some(_) => continue,
             };
-            let back = net.node(other).peer(&net.id(host)).is_some();
-            Rule::OneConnection.check(back, || format!("{other} does not know of {host}"));
-            let count = net.connections_between(host, other);
-            Rule::OneConnection
-                .check(count == 1, || format!("{count} connections of {host} and {other}"));
+            found.insert((host, info.peer), wrong);
         }
     }
+    found
 }
 
 /// In half a minute without a message, each connection carries two pings or three, and as many
@@ -233,8 +265,8 @@ fn check_quiet(net: &mut Net) {
 }
 
 /// Whether every host reaches every other over peers.
-fn is_whole(net: &Net, storm: &Storm) -> bool {
-    let by_id = storm.by_id(net);
+fn is_whole(net: &Net) -> bool {
+    let by_id = by_id(net);
     let mut seen = BTreeSet::from([0]);
     let mut next = vec![0];
     while let Some(host) = next.pop() {
@@ -245,6 +277,11 @@ fn is_whole(net: &Net, storm: &Storm) -> bool {
         }
     }
     seen.len() == net.hosts()
+}
+
+/// Hosts by the names of their nodes.
+fn by_id(net: &Net) -> BTreeMap<NodeId, HostId> {
+    (0..net.hosts()).map(|host| (net.node(host).id(), host)).collect()
 }
 
 fn host_of(by_id: &BTreeMap<NodeId, HostId>, peer: &PeerId) -> Option<HostId> {

@@ -6,6 +6,9 @@ use peerline_proto::{Config, Limits};
 use crate::entropy::Entropy;
 use crate::net::Cut;
 
+/// What the messages of a run come to, with all their copies.
+const BYTES_PER_SECOND: u64 = 4_000_000;
+
 /// A kind of thing that happens in the storm.
 #[derive(Copy, Clone, Debug, Eq, PartialEq, Ord, PartialOrd)]
 #[non_exhaustive]
@@ -127,16 +130,14 @@ impl Plan {
         let mut faults = Vec::new();
         let share = entropy.between(0, 60);
         for fault in Fault::ALL {
-            // A byte at a time, a flood would be a step for each of its bytes.
-            if cut == Cut::Bytes && matches!(fault, Fault::Flood | Fault::Hostile) {
-                continue;
-            }
             if entropy.chance(share) {
                 faults.extend(std::iter::repeat_n(fault, 1 << entropy.below(4)));
             }
         }
+        // A byte at a time, each byte costs what a message does otherwise.
+        let hosts = size(entropy).min(if cut == Cut::Bytes { 6 } else { 30 });
         Self {
-            hosts: size(entropy),
+            hosts,
             latency: (floor, floor + entropy.between(5, 100)),
             window: 1 << entropy.between(12, 16),
             bandwidth: if entropy.chance(30) { 1 << entropy.between(15, 20) } else { u64::MAX },
@@ -144,13 +145,20 @@ impl Plan {
             config: config(entropy),
             faults,
             pace: 1 << entropy.between(8, 13),
-            talk: 1 << entropy.between(7, 12),
+            talk: (1 << entropy.between(7, 12)).max(least_talk(hosts, longest)),
             longest,
             behind_nat: some(entropy, 20),
             skewed: some(entropy, 50),
             late: some(entropy, 20),
         }
     }
+}
+
+/// The least time between two messages, milliseconds, with which all their copies together are not
+/// more than a run can carry in seconds.
+fn least_talk(hosts: usize, longest: u64) -> u64 {
+    let copies = (hosts * hosts.min(20)) as u64;
+    copies * (longest / 2) * 1_000 / BYTES_PER_SECOND
 }
 
 /// Mostly small, where rare things happen often; now and then thirty.

@@ -19,12 +19,16 @@ pub struct Run {
     pub steps: u64,
     /// Simulated time.
     pub simulated: Duration,
+    /// Time that passed here.
+    pub took: Duration,
     /// A number that two runs share if the same happened in them.
     pub hash: u64,
     /// What happened, if it was asked for.
     pub trace: String,
     /// How long the network took to be whole after the last fault.
     pub whole_after: Duration,
+    /// How long it took after a partition of minutes, if there was one.
+    pub together_after: Duration,
     /// How often each kind of fault was there.
     pub faults: BTreeMap<Fault, u64>,
     /// What nodes did that shows a path was taken.
@@ -38,9 +42,11 @@ impl Run {
             failure: None,
             steps: 0,
             simulated: Duration::ZERO,
+            took: Duration::ZERO,
             hash: 0,
             trace: String::new(),
             whole_after: Duration::ZERO,
+            together_after: Duration::ZERO,
             faults: BTreeMap::new(),
             probes: BTreeMap::new(),
         }
@@ -101,8 +107,12 @@ pub struct Report {
     pub simulated: Duration,
     /// Time that passed here.
     pub took: Duration,
+    /// The seed that took longest, and how long.
+    pub slowest: (u64, Duration),
     /// The longest that a network took to be whole after the last fault.
     pub whole_after: Duration,
+    /// The longest that it took after a partition of minutes.
+    pub together_after: Duration,
     /// How often each kind of fault was there.
     pub faults: BTreeMap<Fault, u64>,
     /// What nodes did that shows a path was taken.
@@ -120,7 +130,9 @@ impl Report {
             steps: 0,
             simulated: Duration::ZERO,
             took: Duration::ZERO,
+            slowest: (0, Duration::ZERO),
             whole_after: Duration::ZERO,
+            together_after: Duration::ZERO,
             faults,
             probes: BTreeMap::new(),
             failed: Vec::new(),
@@ -133,6 +145,10 @@ impl Report {
         self.steps += run.steps;
         self.simulated += run.simulated;
         self.whole_after = self.whole_after.max(run.whole_after);
+        if run.took > self.slowest.1 {
+            self.slowest = (run.seed, run.took);
+        }
+        self.together_after = self.together_after.max(run.together_after);
         for (fault, count) in &run.faults {
             *self.faults.entry(*fault).or_default() += count;
         }
@@ -153,7 +169,10 @@ impl fmt::Display for Report {
         writeln!(f, "seeds per second     {:>12.1}", self.seeds as f64 / took)?;
         writeln!(f, "steps per second     {:>12.0}", self.steps as f64 / took)?;
         writeln!(f, "times real time      {:>12.0}", simulated / took)?;
+        let (seed, slowest) = self.slowest;
+        writeln!(f, "slowest seed, s      {:>12.1} (seed {seed})", slowest.as_secs_f64())?;
         writeln!(f, "whole again after, s {:>12.1}", self.whole_after.as_secs_f64())?;
+        writeln!(f, "after minutes parted {:>12.1}", self.together_after.as_secs_f64())?;
         for (fault, count) in &self.faults {
             writeln!(f, "fault {:<15}{count:>12}", format!("{fault:?}"))?;
         }

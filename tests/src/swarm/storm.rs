@@ -3,14 +3,13 @@
 //! A fault that lasts is written down with the moment of its end. [`Storm::heal`] ends all of them
 //! at once; whatever is down comes back.
 
-use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::time::Duration;
 
-use peerline_proto::{Instant, NodeId};
+use peerline_proto::Instant;
 
 use crate::entropy::Entropy;
-use crate::net::{HostId, Net, Side};
+use crate::net::{Cut, HostId, Net, Side};
 use crate::swarm::gang::Gang;
 use crate::swarm::plan::{Fault, Plan};
 use crate::swarm::report::Run;
@@ -38,8 +37,10 @@ pub(crate) struct Storm {
     /// Whom each host knows for ever.
     bootstraps: Vec<Vec<HostId>>,
     gang: Gang,
-    /// Whose clock has jumped ahead or back: a second jump back would add up.
-    jumped: Vec<(HostId, bool)>,
+    /// Whose clock stands still after a jump back, and until when.
+    stands_still: Vec<Instant>,
+    /// How far clocks have jumped ahead, all together.
+    ahead: Duration,
     /// Who parted from whom; a node does not dial those again for an hour.
     parted: Vec<(HostId, HostId)>,
 }
@@ -52,8 +53,9 @@ impl Storm {
         net.bandwidth(plan.bandwidth);
         net.cut(plan.cut);
         net.forget_events();
-        let mut bootstraps = Vec::new();
-        for host in 0..plan.hosts {
+        let (mut bootstraps, hosts) = (Vec::new(), plan.hosts);
+        let gang = Gang::new(plan.cut == Cut::Bytes);
+        for host in 0..hosts {
             net.add_with(plan.config.clone());
             let mut known = Vec::new();
             if host > 0 {
@@ -66,8 +68,7 @@ impl Storm {
                 net.skew_clock(host, entropy.between(900_000, 1_100_000));
             }
             if entropy.chance(plan.late) {
-                // Always later, and a node takes itself for one that sleeps: Fault::Sleep.
-                let lateness = entropy.millis(1, 900);
+                let lateness = entropy.millis(1, 5_000);
                 net.delay_timers(host, lateness);
             }
             for other in &known {
@@ -80,15 +81,11 @@ impl Storm {
             entropy,
             heals: Vec::new(),
             bootstraps,
-            gang: Gang::default(),
-            jumped: Vec::new(),
+            gang,
+            stands_still: vec![Instant::ZERO; hosts],
+            ahead: Duration::ZERO,
             parted: Vec::new(),
         }
-    }
-
-    /// Hosts by the names of their nodes.
-    pub(crate) fn by_id(&self, net: &Net) -> BTreeMap<NodeId, HostId> {
-        (0..net.hosts()).map(|host| (net.node(host).id(), host)).collect()
     }
 
     /// Lets the storm pass.
@@ -128,6 +125,11 @@ impl Storm {
             net.dial(a, b);
             net.dial(b, a);
         }
+    }
+
+    /// Its chances, and whom each host knows for ever.
+    pub(crate) fn is_over(self) -> (Entropy, Vec<Vec<HostId>>) {
+        (self.entropy, self.bootstraps)
     }
 
     fn heal_due(&mut self, net: &mut Net) {
@@ -329,15 +331,25 @@ impl Storm {
     }
 
     /// Ahead by anything up to ten years, back by a few seconds: a node's clock stands still for
-    /// as long.
+    /// as long. As often as it comes.
     fn jump(&mut self, net: &mut Net, back: bool) -> Option<()> {
         let host = self.some_host(net)?;
-        if self.jumped.contains(&(host, back)) {
-            return None;
-        }
-        self.jumped.push((host, back));
         let most = if back { 8_000 } else { 315_000_000_000_u64 >> self.entropy.below(30) };
         let by = self.entropy.millis(1, most);
+        if back {
+            // More in all, and a node stands still for longer than its peers wait.
+            let until = self.stands_still[host].max(net.now()) + by;
+            if until.saturating_since(net.now()) > Duration::from_secs(8) {
+                return None;
+            }
+            self.stands_still[host] = until;
+        } else {
+            // Beyond five hundred years time is at its end, and nothing is due any more.
+            self.ahead += by;
+            if self.ahead > Duration::from_secs(200 * 31_557_600) {
+                return None;
+            }
+        }
         net.jump_clock(host, by, back);
         Some(())
     }
@@ -359,7 +371,8 @@ impl Storm {
     fn flood(&mut self, net: &mut Net) -> Option<()> {
         let from = self.some_host(net)?;
         let to = self.some_peer(net, from)?;
-        let padding = (net.node(from).config().limits().send_queue / 16).min(16 * 1024);
+        let most = if self.plan.cut == Cut::Bytes { 512 } else { 16 * 1024 };
+        let padding = (net.node(from).config().limits().send_queue / 16).min(most);
         for _ in 0..40 {
             if net.publish(from, Some(to), padding).1 == 0 {
                 break;
