@@ -4,7 +4,7 @@
 export CARGO_TERM_COLOR=never CARGO_INCREMENTAL=0 RUST_BACKTRACE=1
 
 # What the long run makes longer.
-readonly swarm_seeds=${SWARM_SEEDS:-128}        # simulated networks
+readonly swarm_seeds=${SWARM_SEEDS:-2048}       # simulated networks, an eighth of them twice
 readonly fuzz_seconds=${FUZZ_SECONDS:-30}       # for each target
 readonly mutants_of=${MUTANTS_OF:-HEAD~1}       # what changed in the core since then, or `all`
 readonly mutant_seconds=${MUTANT_SECONDS:-180}  # then no further mutant is tried
@@ -252,9 +252,9 @@ test_namespaces() {
 
 # --- the simulated network
 
-# The same seeds each time, all of which pass; .ci/deep takes its own from the commit.
+# The commit says from which seed on, so that each has its own and can be repeated.
 simulate() {
-    PEERLINE_SEEDS=$swarm_seeds PEERLINE_SEED_BASE=${SWARM_BASE:-0} \
+    PEERLINE_SEEDS=$swarm_seeds PEERLINE_SEED_BASE=${SWARM_BASE:-$(seed_base)} \
         some_tests cargo test --locked --profile sim -p peerline-testkit --test it sim_
 }
 
