@@ -3,7 +3,7 @@
 //! Decides names, defaults and the words of the help, examples first. Whether an address can be
 //! used is for the node to say.
 
-use clap::{ArgAction, Parser, Subcommand, ValueEnum};
+use clap::{ArgAction, Parser, Subcommand, ValueEnum, value_parser};
 
 /// Examples before options: most readers need nothing else.
 const TEMPLATE: &str = "{about}\n\n{before-help}{usage-heading} {usage}\n\n{all-args}{after-help}";
@@ -12,7 +12,8 @@ const EXAMPLES: &str = "Examples:
   peerline demo                              six nodes meet and talk, in a second
   peerline chat                              prints what the other person must type
   peerline chat --join 192.168.1.7:4040      the other person
-  peerline node --listen 0.0.0.0:4040        a meeting point without a screen";
+  peerline node --listen 0.0.0.0:4040        a meeting point without a screen
+  peerline simulate --seed 7                 a network in a storm, on virtual time";
 
 const CHAT_EXAMPLES: &str = "Examples:
   peerline chat                                     prints what the others must type
@@ -26,6 +27,10 @@ const NODE_EXAMPLES: &str = "Examples:
 const DEMO_EXAMPLES: &str = "Examples:
   peerline demo && echo it works";
 
+const SIMULATE_EXAMPLES: &str = "Examples:
+  peerline simulate                        one network in a storm, as seed 0 draws it
+  peerline simulate --nodes 30 --seeds 16  sixteen, each of thirty nodes";
+
 const CHAT_STATUS: &str =
     "Exit status: 0 after /quit and Ctrl-D, 130 after Ctrl-C, 143 after SIGTERM, 1 on failure.";
 
@@ -34,6 +39,9 @@ const NODE_STATUS: &str =
 
 const DEMO_STATUS: &str =
     "Exit status: 0 if every message arrived exactly once where it should, else 1.";
+
+const SIMULATE_STATUS: &str =
+    "Exit status: 0 if every rule held in every run, else 1. The same seed makes the same run.";
 
 /// The command line.
 #[derive(Debug, Parser)]
@@ -58,6 +66,11 @@ pub(crate) enum Command {
     /// Run a node without a screen: others meet through it, and it prints what it hears.
     #[command(before_help = NODE_EXAMPLES, after_help = NODE_STATUS, help_template = TEMPLATE)]
     Node(NodeArgs),
+    /// Run networks on virtual time, with faults that a seed draws, and hold them to the rules.
+    #[command(
+        before_help = SIMULATE_EXAMPLES, after_help = SIMULATE_STATUS, help_template = TEMPLATE
+    )]
+    Simulate(SimulateArgs),
 }
 
 /// The options of `demo`.
@@ -67,6 +80,29 @@ pub(crate) struct DemoArgs {
     #[arg(short, long, action = ArgAction::Count)]
     verbose: u8,
 }
+
+/// The options of `simulate`.
+#[derive(Debug, clap::Args)]
+pub(crate) struct SimulateArgs {
+    /// How many nodes [default: 3 to 30, as the seed draws].
+    #[arg(short, long, value_name = "N", value_parser = value_parser!(u16).range(2..=MOST_NODES))]
+    pub(crate) nodes: Option<u16>,
+    /// The seed, which decides everything else.
+    #[arg(short, long, value_name = "S", default_value_t = 0)]
+    pub(crate) seed: u64,
+    /// How many seeds, from this one on.
+    #[arg(long, value_name = "COUNT", default_value_t = 1)]
+    pub(crate) seeds: u64,
+    /// Print everything that happened before the table.
+    #[arg(long)]
+    pub(crate) trace: bool,
+    /// Log to stderr; twice or three times for more.
+    #[arg(short, long, action = ArgAction::Count)]
+    pub(crate) verbose: u8,
+}
+
+/// The most nodes of a simulated network: the rules know no bound, but time and memory do.
+const MOST_NODES: i64 = 200;
 
 /// The options of `chat`.
 #[derive(Debug, clap::Args)]
@@ -142,6 +178,7 @@ impl Args {
             Command::Demo(args) => args.verbose,
             Command::Chat(args) => args.net.verbose,
             Command::Node(args) => args.net.verbose,
+            Command::Simulate(args) => args.verbose,
         }
     }
 }
@@ -159,7 +196,8 @@ mod tests {
 
     #[test]
     fn every_help_fits_on_a_screen_and_begins_with_examples() {
-        let names = ["demo", "chat", "node"].map(|name| vec!["peerline", name, "--help"]);
+        let names =
+            ["demo", "chat", "node", "simulate"].map(|name| vec!["peerline", name, "--help"]);
         for line in [vec!["peerline", "--help"]].into_iter().chain(names) {
             let help = Args::try_parse_from(&line).unwrap_err().to_string();
             assert!(help.lines().count() <= 25, "{line:?} has {} lines", help.lines().count());

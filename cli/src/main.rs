@@ -1,8 +1,9 @@
 //! The program `peerline`: its table of contents.
 //!
-//! `demo` shows the whole thing in a second, `chat` is for people, `node` is for machines. What
-//! they share: one queue of everything that can happen ([`inbox`]), a node on either runtime
-//! ([`start`]), and the rule that nothing a peer wrote reaches a terminal unescaped ([`escape`]).
+//! `demo` shows the whole thing in a second, `chat` is for people, `node` is for machines, and
+//! `simulate` needs no socket. What they share: one queue of everything that can happen
+//! ([`inbox`]), a node on either runtime ([`start`]), and the rule that nothing a peer wrote
+//! reaches a terminal unescaped ([`escape`]).
 
 mod args;
 mod chat;
@@ -13,6 +14,7 @@ mod inbox;
 mod logger;
 mod node;
 mod signals;
+mod simulate;
 mod start;
 
 use std::process::ExitCode;
@@ -26,6 +28,7 @@ fn main() -> ExitCode {
         Command::Demo(_) => demo::run(),
         Command::Chat(args) => chat::run(args),
         Command::Node(args) => node::run(args),
+        Command::Simulate(args) => simulate::run(args),
     };
     end::exit_code(ended)
 }

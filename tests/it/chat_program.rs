@@ -1,4 +1,4 @@
-//! The program as people use it: `peerline chat` under a terminal, and `peerline demo`.
+//! The program as people use it: `peerline chat` under a terminal, `demo`, `node` and `simulate`.
 //!
 //! Each test types on pseudo-terminals and looks at what they show. Nothing here knows the
 //! program's code; it is built by cargo and run like any other.
@@ -189,6 +189,24 @@ fn program_demo_ends_with_a_good_summary() {
     let last = demo.text.lines().last().unwrap_or_default();
     assert!(last.starts_with("OK: all 110 messages arrived exactly once"), "{}", demo.text);
     assert_eq!((demo.status, demo.errors.as_str()), (Some(0), ""));
+}
+
+#[test]
+fn program_simulates_the_same_run_of_a_seed_each_time() {
+    let line = ["simulate", "--seed", "7", "--nodes", "5"];
+    let (table, again) = (run(&line), run(&[&line[..], &["--trace"]].concat()));
+    assert_eq!((table.status, again.status), (Some(0), Some(0)), "{}", table.text);
+    let hash = |text: &str| {
+        let found = text.lines().find_map(|line| line.strip_prefix("trace hash "));
+        found.map(str::trim).expect("a hash").to_owned()
+    };
+    assert_eq!(hash(&table.text), hash(&again.text));
+    assert!(table.text.ends_with("every rule held\n"), "{}", table.text);
+    assert!(again.text.lines().any(|line| line.contains(" PeerUp")), "no trace");
+    let row = run(&["simulate", "--seed", "7", "--nodes", "5", "--seeds", "2"]);
+    assert!(row.text.contains(&hash(&table.text)), "{}", row.text);
+    assert!(row.text.ends_with("failed: 0\n"), "{}", row.text);
+    assert_eq!(run(&["simulate", "--nodes", "1"]).status, Some(2));
 }
 
 #[test]

@@ -5,6 +5,7 @@ use std::io::{BufRead, BufReader, Read, Write};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::sync::OnceLock;
+use std::thread::{self, JoinHandle};
 
 use rustix::event::{PollFd, PollFlags, poll};
 use rustix::process::{Pid, PidfdFlags, Signal, kill_process, pidfd_open};
@@ -62,15 +63,19 @@ pub(super) fn run(args: &[&str]) -> Run {
         .stderr(Stdio::piped())
         .spawn()
         .unwrap();
-    // What it prints fits into the pipes.
+    // Read meanwhile: what it prints may be more than a pipe holds.
+    let text = read_all(child.stdout.take().unwrap());
+    let errors = read_all(child.stderr.take().unwrap());
     let status = exit_status(&mut child);
-    let read = |pipe: &mut dyn Read| {
+    Run { status, text: text.join().unwrap(), errors: errors.join().unwrap() }
+}
+
+fn read_all(mut pipe: impl Read + Send + 'static) -> JoinHandle<String> {
+    thread::spawn(move || {
         let mut text = String::new();
         pipe.read_to_string(&mut text).unwrap();
         text
-    };
-    let text = read(&mut child.stdout.take().unwrap());
-    Run { status, text, errors: read(&mut child.stderr.take().unwrap()) }
+    })
 }
 
 /// Runs a chat whose output goes away after the first line, and then has something to print.

@@ -31,6 +31,7 @@ impl Net {
     pub fn restart(&mut self, host: HostId) {
         let (id, config) = (self.node(host).id(), self.hosts[host].config.clone());
         let (addr, clock) = (self.hosts[host].addr, self.hosts[host].clock);
+        self.former.push(self.node(host).stats());
         let node = self.new_node(id, &config, addr, clock);
         for (pipe, side) in std::mem::take(&mut self.hosts[host].sockets).into_values() {
             let unheard = self.pipes.get_mut(&pipe).is_some_and(|pipe| {

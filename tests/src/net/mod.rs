@@ -22,7 +22,7 @@ use std::time::Duration;
 
 use peerline_proto::{
     Config, ConnId, DialError, Event, Identity, Instant, Node, NodeId, Payload, PeerId, Receipt,
-    SendError, Start, UnixTime,
+    SendError, Start, Stats, UnixTime,
 };
 
 use crate::entropy::Entropy;
@@ -171,6 +171,8 @@ pub struct Net {
     bandwidth: u64,
     cut: Cut,
     published: Vec<Publication>,
+    /// The last counters of nodes that were started again.
+    former: Vec<Stats>,
     /// How long numbered messages took to arrive.
     delays: Vec<Duration>,
     /// Whether events are kept for the test to read.
@@ -210,6 +212,7 @@ impl Net {
             bandwidth: u64::MAX,
             cut: Cut::Random,
             published: Vec::new(),
+            former: Vec::new(),
             delays: Vec::new(),
             keeps_events: true,
             hash: TraceHash::default(),
@@ -411,6 +414,21 @@ impl Net {
     /// A number that two runs share if the same happened in them.
     pub fn trace_hash(&self) -> u64 {
         self.hash.get()
+    }
+
+    /// What nodes counted: those there are, and those that were before them.
+    pub(crate) fn stats(&self) -> impl Iterator<Item = Stats> {
+        self.former.iter().copied().chain(self.hosts.iter().map(|host| host.node.stats()))
+    }
+
+    /// How many numbered messages were published.
+    pub(crate) fn published(&self) -> u64 {
+        self.published.len() as u64
+    }
+
+    /// How many connections were begun, those of strangers among them.
+    pub(crate) fn connections(&self) -> u64 {
+        self.next_pipe
     }
 
     /// How many steps were made: packets and timers.

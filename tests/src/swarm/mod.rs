@@ -133,13 +133,12 @@ pub fn slowest_delivery(seed: u64, attacked: bool) -> Duration {
 
 /// Runs one seed.
 pub fn run_seed(seed: u64, options: &Options) -> Run {
-    let (mut run, mut net, started) = (Run::new(seed), Net::new(seed), Instant::now());
+    let (mut run, mut net, began) = (Run::new(seed), Net::new(seed), Instant::now());
     if options.trace {
         net.start_trace();
     }
     let result = catch_unwind(AssertUnwindSafe(|| play(&mut net, options, &mut run)));
-    run.finish(&net);
-    run.took = started.elapsed();
+    run.finish(&net, began.elapsed());
     if let Err(cause) = result {
         let text = cause.downcast_ref::<String>().cloned();
         let text = text.or_else(|| cause.downcast_ref::<&str>().map(|text| (*text).to_owned()));
@@ -162,7 +161,6 @@ fn play(net: &mut Net, options: &Options, run: &mut Run) {
     storm.pass(net, STORM, run);
     storm.heal(net);
     check_calm(net, run);
-    run.note_stats(net);
     let (mut entropy, bootstraps) = storm.is_over();
     aftermath::play(net, &mut entropy, &bootstraps, run);
     for host in 0..net.hosts() {

@@ -13,6 +13,8 @@ use crate::swarm::Fault;
 pub struct Run {
     /// Its seed.
     pub seed: u64,
+    /// How many hosts there were.
+    pub hosts: usize,
     /// Why it failed: the rule's name comes first.
     pub failure: Option<String>,
     /// Packets and timers.
@@ -39,6 +41,7 @@ impl Run {
     pub(crate) fn new(seed: u64) -> Self {
         Self {
             seed,
+            hosts: 0,
             failure: None,
             steps: 0,
             simulated: Duration::ZERO,
@@ -65,10 +68,14 @@ impl Run {
         *self.probes.entry(name).or_default() += count;
     }
 
+    /// How often this was seen.
+    pub fn seen(&self, probe: &str) -> u64 {
+        self.probes.get(probe).copied().unwrap_or_default()
+    }
+
     /// Adds what the nodes counted.
-    pub(crate) fn note_stats(&mut self, net: &Net) {
-        for host in 0..net.hosts() {
-            let stats = net.node(host).stats();
+    fn note_stats(&mut self, net: &Net) {
+        for stats in net.stats() {
             self.probe("delivered", stats.delivered);
             self.probe("duplicate", stats.duplicates);
             self.probe("forwarded", stats.forwarded);
@@ -80,6 +87,8 @@ impl Run {
             self.probe("address ignored", stats.addresses_ignored);
             self.probe("unknown field", stats.unknown_fields);
             self.probe("unknown type", stats.unknown_types);
+        }
+        for host in 0..net.hosts() {
             self.probe("room again", net.said_writable(host));
             for (name, count) in net.ends(host) {
                 self.probe(name, *count);
@@ -87,7 +96,13 @@ impl Run {
         }
     }
 
-    pub(crate) fn finish(&mut self, net: &Net) {
+    pub(crate) fn finish(&mut self, net: &Net, took: Duration) {
+        self.note_stats(net);
+        self.probe("published", net.published());
+        self.probe("arrived", net.delays().len() as u64);
+        self.probe("connection made", net.connections());
+        self.hosts = net.hosts();
+        self.took = took;
         self.steps = net.steps();
         self.simulated = Duration::from_nanos(net.now().as_nanos());
         self.hash = net.trace_hash();
@@ -117,6 +132,8 @@ pub struct Report {
     pub faults: BTreeMap<Fault, u64>,
     /// What nodes did that shows a path was taken.
     pub probes: BTreeMap<&'static str, u64>,
+    /// The runs that went well.
+    pub passed: Vec<Run>,
     /// The runs that failed.
     pub failed: Vec<Run>,
     started: Instant,
@@ -135,6 +152,7 @@ impl Report {
             together_after: Duration::ZERO,
             faults,
             probes: BTreeMap::new(),
+            passed: Vec::new(),
             failed: Vec::new(),
             started: Instant::now(),
         }
@@ -155,7 +173,11 @@ impl Report {
         for (probe, count) in &run.probes {
             *self.probes.entry(probe).or_default() += count;
         }
-        self.failed.extend(run.failure.is_some().then_some(run));
+        if run.failure.is_some() {
+            self.failed.push(run)
+        } else {
+            self.passed.push(run)
+        }
         self.took = self.started.elapsed();
     }
 }
