@@ -14,6 +14,9 @@ use crate::time::UnixTime;
 use crate::wire::native::{bye_word, nak_word};
 use crate::wire::{MIN_VERSION, VERSION};
 
+/// The largest number that the reader of a line takes. Ours come from settings, and may be larger.
+const LARGEST: u64 = (1 << 53) - 1;
+
 /// What a hello says beyond the node id.
 #[derive(Clone, Debug)]
 pub(crate) struct HelloOut<'a> {
@@ -237,7 +240,7 @@ impl Line {
 
     fn number(&mut self, key: &str, value: u64) {
         self.key(key);
-        let _infallible = write!(self.text, "{value}");
+        let _infallible = write!(self.text, "{}", value.min(LARGEST));
     }
 
     /// A value that shows itself without anything to escape.
@@ -296,5 +299,20 @@ impl Line {
 
     fn finish(self) -> Frame {
         Frame::new(&self.text_with_end())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use super::*;
+    use crate::wire::native::{Received, decode};
+
+    #[test]
+    fn no_number_is_larger_than_a_reader_takes() {
+        for frame in [bye(ByeReason::Disconnect, Some(u64::MAX), &[]), getaddr(Some(usize::MAX))] {
+            let line = Received::new(frame.as_bytes().strip_suffix(b"\n").unwrap()).unwrap();
+            assert!(decode(line.text).is_ok(), "{}", line.text);
+        }
     }
 }
