@@ -34,6 +34,9 @@ pub(crate) struct Watched {
     ended: BTreeSet<ConnId>,
     repeats: u64,
     delivered: BTreeSet<String>,
+    /// By which connection a broadcast came first, and what was written where.
+    came_by: BTreeMap<String, ConnId>,
+    written: BTreeSet<(ConnId, String)>,
     bytes_in: u64,
     bytes_out: u64,
     longest_read: usize,
@@ -73,6 +76,8 @@ impl Watched {
             ended: BTreeSet::new(),
             repeats: 0,
             delivered: BTreeSet::new(),
+            came_by: BTreeMap::new(),
+            written: BTreeSet::new(),
             bytes_in: 0,
             bytes_out: 0,
             longest_read: 0,
@@ -156,8 +161,21 @@ impl Watched {
             let valid = matches!(decode(&line), Ok(Some(_)));
             assert!(valid, "no line: {}", String::from_utf8_lossy(&line));
             self.learn_epoch(&line);
+            self.forwarded(conn, &line);
         }
         bytes
+    }
+
+    /// A line was written. A broadcast does not go back where it came from, whichever of the two
+    /// is seen first: events may be taken late.
+    fn forwarded(&mut self, conn: ConnId, line: &[u8]) {
+        let text = String::from_utf8_lossy(line);
+        let broadcast = text.split_once(&format!("\"kind\":\"{KIND}\",\"msg\":"));
+        let Some(body) = broadcast.and_then(|(_, end)| end.trim_end().strip_suffix('}')) else {
+            return;
+        };
+        assert_ne!(self.came_by.get(body), Some(&conn), "{body} is sent back");
+        self.written.insert((conn, body.to_owned()));
     }
 
     /// The socket claims to have taken bytes, perhaps more than there were.
@@ -326,6 +344,11 @@ impl Watched {
         assert_ne!(message.from().node(), Some(self.node.id()), "its own message");
         if message.kind() == KIND {
             let broadcast = message.delivery() == Delivery::Broadcast;
+            if broadcast {
+                let (conn, body) = (message.conn(), message.body().to_owned());
+                assert!(!self.written.contains(&(conn, body.clone())), "{body} was sent back");
+                self.came_by.insert(body, conn);
+            }
             let name = format!("{broadcast} {}", message.body());
             assert!(self.delivered.insert(name), "{} is delivered twice", message.body());
         }
