@@ -4,7 +4,6 @@
 
 /// A bug.
 #[derive(Copy, Clone, Debug, Eq, PartialEq, Ord, PartialOrd, Hash)]
-#[non_exhaustive]
 pub enum Bug {
     /// A broadcast heard before is delivered again.
     DupDelivery,

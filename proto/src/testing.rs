@@ -129,6 +129,11 @@ pub fn digest(node: &Node) -> u64 {
     core::hash::Hasher::finish(&hasher)
 }
 
+/// Whether the application is so far behind with its events that who sends is not read.
+pub fn is_behind(node: &crate::Node) -> bool {
+    node.is_behind()
+}
+
 /// FNV-1a: the same number in every process, unlike the standard hasher.
 struct Fnv(u64);
 

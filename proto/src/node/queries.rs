@@ -139,6 +139,11 @@ impl Node {
         self.stats
     }
 
+    #[cfg(feature = "testing")]
+    pub(crate) fn is_behind(&self) -> bool {
+        self.events.is_over()
+    }
+
     // ---- for the other files of the node ----
 
     /// The wall-clock time, as messages carry it: a clock gone wild must not make our lines ones

@@ -24,7 +24,8 @@ pub enum Rule {
     Limits,
     /// What is held stays within the sum of the limits.
     Memory,
-    /// A full queue is said, and so is that there is room again.
+    /// A full queue is said, and so is that there is room again; who sends to an application that
+    /// is behind is not read.
     BackPressure,
     /// A stranger who said no hello is told nothing; a broadcast goes to each neighbour once.
     NoAmplification,

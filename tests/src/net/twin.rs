@@ -8,7 +8,7 @@
 use std::hash::{Hash, Hasher};
 use std::slice::Chunks;
 
-use peerline_proto::{ConnId, Instant, Node, TransportError};
+use peerline_proto::{ConnId, Instant, Node, TransportError, testing};
 
 use crate::net::run::TraceHash;
 use crate::net::{HostId, Net, Rule};
@@ -19,6 +19,15 @@ const CUT_EVERY: u64 = 256;
 const LIGHT: usize = 64 * 1024;
 /// Of so many reads from strangers one is judged by what the others see of it.
 const BLAME_EVERY: u64 = 4;
+
+/// Hands bytes over. True if the application was behind already, got one more message by them, and
+/// the connection that brought it is read on.
+fn received(node: &mut Node, conn: ConnId, bytes: &[u8], now: Instant) -> bool {
+    let (behind, delivered) = (testing::is_behind(node), node.stats().delivered);
+    node.received(conn, bytes, now);
+    let was_heard = behind && node.stats().delivered > delivered;
+    was_heard && node.wants_read(conn) && node.peers().any(|peer| peer.conn == conn)
+}
 
 impl Net {
     /// A node takes bytes that arrived.
@@ -33,7 +42,8 @@ impl Net {
         let twins = self.reads % CUT_EVERY == 0 || (hostile && self.reads % BLAME_EVERY == 0);
         let before = (twins && light).then(|| self.hosts[host].node.clone());
         let node = &mut self.hosts[host].node;
-        node.received(conn, bytes, now);
+        let read_on = received(node, conn, bytes, now);
+        Rule::BackPressure.check(!read_on, || format!("{conn} is read though its host is behind"));
         let stays = foreign && node.is_open(conn) && !node.is_stopping();
         Rule::Dialect.check(!stays, || format!("host {host} listens to no dialect on {conn}"));
         if let Some(twin) = before {

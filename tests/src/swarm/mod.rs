@@ -7,6 +7,8 @@
 mod aftermath;
 mod gang;
 mod plan;
+#[cfg(peerline_planted)]
+mod planted;
 mod report;
 mod storm;
 
@@ -26,6 +28,8 @@ use crate::swarm::plan::Plan;
 use crate::swarm::storm::Storm;
 
 pub use plan::Fault;
+#[cfg(peerline_planted)]
+pub use planted::{Hunt, explored, hunt, rule_of};
 pub use report::{Report, Run};
 
 const SECOND: Duration = Duration::from_secs(1);
@@ -99,7 +103,8 @@ fn run_next(options: &Options, next: &AtomicU64, stop: &AtomicBool) -> Option<Ru
         return None;
     }
     let run = run_seed(options.first.saturating_add(index), options);
-    stop.fetch_or(options.stop_at_failure && run.failure.is_some(), Ordering::Relaxed);
+    let found = |rule: Rule| sought(options).is_none_or(|sought| sought == rule);
+    stop.fetch_or(options.stop_at_failure && run.broken().is_some_and(found), Ordering::Relaxed);
     Some(run)
 }
 
@@ -169,6 +174,17 @@ fn play(net: &mut Net, options: &Options, run: &mut Run) {
     net.run_for(2 * PARTING);
     net.check_stopped();
     net.sweep();
+}
+
+/// The rule that is to be broken, where one is.
+#[cfg(not(peerline_planted))]
+fn sought(_options: &Options) -> Option<Rule> {
+    None
+}
+
+#[cfg(peerline_planted)]
+fn sought(options: &Options) -> Option<Rule> {
+    options.planted.map(rule_of)
 }
 
 #[cfg(not(peerline_planted))]
