@@ -316,12 +316,18 @@ impl Handle {
         self.with(move |cx| cx.peer(&peer))
     }
 
-    /// The node's counters. Cancelling has no effect but to lose the answer.
+    /// The node's counters. Of a node that has stopped they are its last ones, for ever: what the
+    /// end lost is in them, as `lost_at_close`. Cancelling has no effect but to lose the answer.
     ///
     /// # Errors
-    /// Through the answer: see [`CommandError`].
+    /// Through the answer: `Busy` and `WouldDeadlock`, see [`CommandError`].
     pub fn stats(&self) -> Pending<Stats, CommandError> {
-        self.with(|cx| cx.stats())
+        let (answer, pending) = Pending::new(Arc::clone(&self.remote));
+        let asked = AskedStats { remote: Arc::clone(&self.remote), answer: Some(answer) };
+        match self.remote.push(Box::new(move |cx| asked.give(cx.stats()))) {
+            Err(CommandError::Busy) => Pending::known(Err(CommandError::Busy)),
+            Ok(()) | Err(CommandError::Stopped | CommandError::WouldDeadlock) => pending,
+        }
     }
 
     /// Says bye, flushes, and stops the node within this time, after the commands before it. Done
@@ -404,6 +410,28 @@ impl Handle {
         match self.remote.push(Box::new(move |cx| answer.give(work(cx)))) {
             Ok(()) => pending,
             Err(error) => Pending::known(Err(error.into())),
+        }
+    }
+}
+
+/// Who waits for the counters. If the driver ends before it comes to this, they are the last ones.
+struct AskedStats {
+    remote: Arc<Remote>,
+    answer: Option<Answer<Stats, CommandError>>,
+}
+
+impl AskedStats {
+    fn give(mut self, stats: Stats) {
+        if let Some(answer) = self.answer.take() {
+            answer.give(Ok(stats));
+        }
+    }
+}
+
+impl Drop for AskedStats {
+    fn drop(&mut self) {
+        if let Some(answer) = self.answer.take() {
+            answer.give(self.remote.last_stats().ok_or(CommandError::Stopped));
         }
     }
 }

@@ -13,7 +13,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::Waker;
 use std::time::Duration;
 
-use peerline_proto::NodeId;
+use peerline_proto::{NodeId, Stats};
 
 use crate::cx::Cx;
 use crate::error::CommandError;
@@ -66,8 +66,8 @@ struct Queue {
     nudged: bool,
     /// The node is to shut down within this time, once the commands before it are done.
     shutdown: Option<Duration>,
-    /// The driver has ended; nothing is taken any more.
-    stopped: bool,
+    /// The driver has ended, with these counters; nothing is taken any more.
+    stopped: Option<Stats>,
     /// Those who wait for that.
     waiters: Vec<Answer<(), CommandError>>,
 }
@@ -149,7 +149,7 @@ impl Remote {
         has_room: impl FnOnce(&mut Queue) -> bool,
     ) -> Result<(), CommandError> {
         let mut queue = self.lock();
-        let refused = if queue.stopped {
+        let refused = if queue.stopped.is_some() {
             Some(CommandError::Stopped)
         } else if !has_room(&mut queue) {
             Some(CommandError::Busy)
@@ -175,7 +175,7 @@ impl Remote {
     /// Answers when the driver has ended.
     pub(crate) fn when_stopped(&self, answer: Answer<(), CommandError>) {
         let mut queue = self.lock();
-        if queue.stopped {
+        if queue.stopped.is_some() {
             drop(queue);
             return answer.give(Ok(()));
         }
@@ -191,6 +191,11 @@ impl Remote {
             answer.give(Err(CommandError::Busy));
         }
         drop::<Vec<_>>(forgotten);
+    }
+
+    /// The node's last counters, once the driver has ended.
+    pub(crate) fn last_stats(&self) -> Option<Stats> {
+        self.lock().stopped
     }
 
     pub(crate) fn handle_made(&self) {
@@ -249,10 +254,10 @@ impl Remote {
         queue.asleep
     }
 
-    /// The driver has ended: everybody who waits is told.
-    pub(crate) fn stop(&self) {
+    /// The driver has ended, with these counters: everybody who waits is told.
+    pub(crate) fn stop(&self, last: Stats) {
         let mut queue = self.lock();
-        queue.stopped = true;
+        queue.stopped = Some(last);
         let commands = std::mem::take(&mut queue.commands);
         let waiters = std::mem::take(&mut queue.waiters);
         drop(queue);
@@ -338,13 +343,24 @@ mod tests {
         remote.push(Box::new(move |_| answer.give(Ok(())))).unwrap();
         let (answer, stopped) = Pending::new(Arc::clone(&remote));
         remote.when_stopped(answer);
-        remote.stop();
+        remote.stop(Stats::default());
         assert_eq!(pending.wait(), Err(CommandError::Stopped));
         assert_eq!(stopped.wait(), Ok(()));
         assert_eq!(remote.push(command()), Err(CommandError::Stopped));
         let (answer, late) = Pending::new(Arc::clone(&remote));
         remote.when_stopped(answer);
         assert_eq!(late.wait(), Ok(()));
+    }
+
+    #[test]
+    fn counters_asked_for_before_the_end_and_after_it_are_the_last() {
+        let (remote, _) = remote();
+        let handle = crate::Handle::new(Arc::clone(&remote));
+        let waiting = handle.stats();
+        let mut last = Stats::default();
+        last.lost_at_close = 3;
+        remote.stop(last);
+        assert_eq!((waiting.wait(), handle.stats().wait()), (Ok(last), Ok(last)));
     }
 
     #[test]
@@ -364,7 +380,7 @@ mod tests {
             .collect();
         let mut answers = kept.into_iter().rev();
         assert_eq!(answers.next().unwrap().wait(), Err(CommandError::Busy));
-        remote.stop();
+        remote.stop(Stats::default());
         assert!(answers.all(|pending| pending.wait().is_ok()));
     }
 

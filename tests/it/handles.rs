@@ -47,6 +47,7 @@ macro_rules! on {
 
 on! { mio: peerline_mio::Runner, smol: peerline_smol::Runner: [
     a_stopped_node_says_so,
+    what_the_end_lost_can_be_asked_after_it,
     waiting_in_a_handler_is_refused_and_the_command_done,
     answers_nobody_waits_for_are_no_commands_lost,
     eight_threads_wake_a_sleeping_loop_each_time,
@@ -98,8 +99,6 @@ fn a_stopped_node_says_so<R: Runtime>() {
     let (clone, nobody) = (handle.clone(), NodeId::from_random_bytes([7; 16]));
     in_time(move || handle.shutdown(Duration::from_secs(1)).wait().unwrap());
 
-    let stopped = Err(CommandError::Stopped);
-    assert_eq!(clone.stats().wait(), stopped);
     assert_eq!(clone.peers().wait(), Err(CommandError::Stopped));
     assert_eq!(clone.peer(nobody).wait(), Err(CommandError::Stopped));
     assert_eq!(clone.disconnect(nobody).wait(), Err(CommandError::Stopped));
@@ -114,6 +113,27 @@ fn a_stopped_node_says_so<R: Runtime>() {
     assert_eq!(clone.shutdown(PATIENCE).wait(), Ok(()), "it has stopped, as asked");
     assert_eq!(clone.clone().stopped().wait(), Ok(()));
     assert!(TcpStream::connect(clone.local_addrs()[0]).is_err(), "nobody listens any more");
+}
+
+fn what_the_end_lost_can_be_asked_after_it<R: Runtime>() {
+    let (up, met) = channel();
+    let handle = node::<R>().on_peer_up(move |_, peer| up.send(peer.clone()).unwrap());
+    let handle = handle.start().unwrap();
+    let mut deaf = TcpStream::connect(handle.local_addrs()[0]).unwrap();
+    deaf.write_all(hello_of(7).as_bytes()).unwrap();
+    let peer = met.recv_timeout(PATIENCE).unwrap();
+    let body = "x".repeat(16 * 1024);
+    while handle.send(peer.clone(), "NOTE", &body).wait().is_ok() {}
+    in_time(move || {
+        let asked = handle.stats();
+        handle.shutdown(Duration::from_millis(50)).wait().unwrap();
+        let before = asked.wait().unwrap();
+        let last = handle.stats().wait().unwrap();
+        assert_eq!((before.lost_at_close, last.connections_closed), (0, 1));
+        assert!(last.lost_at_close > 0, "{last:?}");
+        assert_eq!(handle.stats().wait(), Ok(last));
+    });
+    drop(deaf);
 }
 
 fn waiting_in_a_handler_is_refused_and_the_command_done<R: Runtime>() {

@@ -289,7 +289,7 @@ impl<I: Io> Driver<I> {
             outlet.end();
         }
         self.asked = Asked::default();
-        self.remote.stop();
+        self.remote.stop(self.node.stats());
         log::debug!(target: DRIVER, "stopped");
     }
 }
