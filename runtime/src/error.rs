@@ -43,6 +43,23 @@ impl fmt::Display for CommandError {
 
 impl Error for CommandError {}
 
+/// The three stand in the enum of each command that can fail otherwise too.
+macro_rules! with_command_errors {
+    ($($name:ident),*) => { $(
+        impl From<CommandError> for $name {
+            fn from(error: CommandError) -> Self {
+                match error {
+                    CommandError::Busy => Self::Busy,
+                    CommandError::Stopped => Self::Stopped,
+                    CommandError::WouldDeadlock => Self::WouldDeadlock,
+                }
+            }
+        }
+    )* };
+}
+
+with_command_errors!(DialError, SendError, BroadcastError);
+
 /// Why a dial was not begun. How it ends is told by an event.
 ///
 /// | variant | whose fault | state changed? | retry? |
@@ -101,16 +118,6 @@ pub enum DialError {
     WouldDeadlock,
     /// Something else, in the node's words.
     Other(String),
-}
-
-impl From<CommandError> for DialError {
-    fn from(error: CommandError) -> Self {
-        match error {
-            CommandError::Busy => Self::Busy,
-            CommandError::Stopped => Self::Stopped,
-            CommandError::WouldDeadlock => Self::WouldDeadlock,
-        }
-    }
 }
 
 impl From<proto::DialError> for DialError {
@@ -205,16 +212,6 @@ pub enum SendError {
     Other(String),
 }
 
-impl From<CommandError> for SendError {
-    fn from(error: CommandError) -> Self {
-        match error {
-            CommandError::Busy => Self::Busy,
-            CommandError::Stopped => Self::Stopped,
-            CommandError::WouldDeadlock => Self::WouldDeadlock,
-        }
-    }
-}
-
 impl From<BodyError> for SendError {
     fn from(error: BodyError) -> Self {
         Self::Body(error)
@@ -302,16 +299,6 @@ pub enum BroadcastError {
     WouldDeadlock,
     /// Something else, in the node's words.
     Other(String),
-}
-
-impl From<CommandError> for BroadcastError {
-    fn from(error: CommandError) -> Self {
-        match error {
-            CommandError::Busy => Self::Busy,
-            CommandError::Stopped => Self::Stopped,
-            CommandError::WouldDeadlock => Self::WouldDeadlock,
-        }
-    }
 }
 
 impl From<BodyError> for BroadcastError {
