@@ -11,6 +11,7 @@
 mod host;
 mod pipe;
 mod scenarios;
+mod table;
 mod world;
 
 use std::collections::{HashSet, VecDeque};
@@ -26,6 +27,7 @@ use crate::net::HostId;
 use world::{Choice, World, name};
 
 pub use scenarios::scenarios;
+pub use table::tell_all;
 
 /// States visited in search of the shortest way to a fault; they are held in memory all at once.
 const WIDE: usize = 50_000;

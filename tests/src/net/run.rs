@@ -465,7 +465,9 @@ impl Net {
     // ---- what is checked and noted ----
 
     /// Checks that nodes which were shut down have stopped, are silent, and told everything.
-    pub fn check_stopped(&mut self) {
+    /// Returns how many there are.
+    pub fn check_stopped(&mut self) -> u64 {
+        let mut stopped = 0;
         for host in 0..self.hosts.len() {
             let Host { node, watch, up, .. } = &mut self.hosts[host];
             if !*up || !node.is_stopping() {
@@ -475,7 +477,9 @@ impl Net {
             let over = node.is_stopped() && silent;
             Rule::Shutdown.check(over, || format!("host {host} has not stopped"));
             watch.check_end(node);
+            stopped += 1;
         }
+        stopped
     }
 
     /// Checks everything that can be seen of all nodes.

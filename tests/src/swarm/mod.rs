@@ -172,7 +172,7 @@ fn play(net: &mut Net, options: &Options, run: &mut Run) {
         net.with(host, |node, now| node.shutdown(PARTING, now));
     }
     net.run_for(2 * PARTING);
-    net.check_stopped();
+    run.probe("stopped in time", net.check_stopped());
     net.sweep();
 }
 
