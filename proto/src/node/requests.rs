@@ -343,6 +343,10 @@ impl Node {
     /// Tries another neighbour, seeks a way, or lets the request be. It ends for `why` if nobody
     /// has it and nothing is left to try.
     fn try_again(&mut self, id: RequestId, why: RequestFailure) {
+        let seeking = |pending: &&Pending| pending.sought && self.seeks.contains(pending.to);
+        if self.asked.get(id).filter(seeking).is_some() {
+            return self.asked.waits(id); // the end of the search decides
+        }
         if self.send_again(id) {
             return;
         }

@@ -4,7 +4,7 @@ use peerline_proto::{NodeId, PeerId, RequestError, SendError};
 use peerline_testkit::net::Net;
 
 use super::{
-    Book, NOWHERE, PATIENCE, SECOND, STRANGER, ask_for, body, heard, line, neighbour, reply,
+    Book, NOWHERE, PATIENCE, SECOND, STRANGER, ask_for, body, heard, line, neighbour, reply, serve,
     stranger_id,
 };
 
@@ -134,6 +134,27 @@ fn a_deadline_shrinks_on_its_way_and_ends_at_a_relay() {
     net.run_for(PATIENCE);
     book.note(&mut net, hosts[0]);
     assert_eq!(book.of(id), ["failed: no answer in time"]);
+}
+
+#[test]
+fn a_refusal_during_the_search_does_not_end_it() {
+    for seed in 0..10 {
+        let mut net = Net::new(seed);
+        let hosts = line(&mut net, 3);
+        let stranger = neighbour(&mut net, hosts[0]);
+        net.with(hosts[0], |node, _| node.set_router(|_| Some(stranger_id())));
+        let to = net.id(hosts[2]);
+        let id = ask_for(&mut net, hosts[0], &to, PATIENCE).unwrap();
+        let heard_of = |net: &Net| net.heard(stranger).contains("\"find\"");
+        assert!(net.run_until(PATIENCE, heard_of), "sought after a third of the time");
+        let re = heard(&net, stranger, "request", "id").unwrap();
+        net.say(stranger, format!("{{\"msgtype\":\"nak\",\"re\":\"{re}\",\"code\":\"busy\"}}\n"));
+        let mut book = Book::default();
+        serve(&mut net, &mut book, 2 * SECOND);
+        assert_eq!(book.of(id), ["0 \"!\" last"], "seed {seed}");
+        let tries = net.heard(stranger).matches("\"msgtype\":\"request\"").count();
+        assert_eq!(tries, 1, "seed {seed}: asked again who had said no");
+    }
 }
 
 #[test]
