@@ -319,6 +319,7 @@ impl Node {
             self.peers.next_deadline(),
             self.plan_at,
             self.asked.next_deadline(),
+            self.answering.next_deadline(),
             self.seeks.next_deadline(),
         ];
         let stop = self.stopping.filter(|_| !self.links.is_empty());

@@ -161,6 +161,12 @@ impl Answering {
         true
     }
 
+    /// When the next one is to be forgotten: an own deadline, so that waking up for nothing changes
+    /// nothing.
+    pub(crate) fn next_deadline(&self) -> Option<Instant> {
+        self.order.first().map(|(until, _)| *until)
+    }
+
     /// Forgets those that nobody waits for any more.
     pub(crate) fn expire(&mut self, now: Instant) {
         while let Some((_, name)) = self.order.first().copied().filter(|(until, _)| *until <= now) {
