@@ -101,8 +101,8 @@ impl From<NodeId> for PeerId {
     }
 }
 
-impl From<&PeerId> for PeerId {
-    fn from(peer: &PeerId) -> Self {
+impl From<&Self> for PeerId {
+    fn from(peer: &Self) -> Self {
         peer.clone()
     }
 }

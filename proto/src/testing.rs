@@ -130,7 +130,7 @@ pub fn digest(node: &Node) -> u64 {
 }
 
 /// Whether the application is so far behind with its events that who sends is not read.
-pub fn is_behind(node: &crate::Node) -> bool {
+pub fn is_behind(node: &Node) -> bool {
     node.is_behind()
 }
 

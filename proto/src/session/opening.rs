@@ -61,44 +61,39 @@ impl Opening {
         spoken: Dialects,
     ) -> Result<Option<Input<'i>>, Violation> {
         loop {
-            match self {
-                Self::Blanks(blanks) => {
-                    let Some(first) = skip_blanks(blanks, rest) else { return Ok(None) };
-                    *self = Self::of(first, spoken)?;
-                }
-                Self::Object { scan, end } => {
-                    // No further than may be kept, so that cuts make no difference.
-                    let room = MAX_FIRST_LINE.saturating_sub(framer.pending());
-                    let Some(found) = scan.feed(rest.get(..room).unwrap_or(rest)) else {
-                        let _not_ended = end.feed(rest);
-                        framer.hold(rest, MAX_FIRST_LINE)?;
-                        return Ok(None);
-                    };
-                    *self = match found {
-                        Found::Native if !scan.line_ended() => Self::Native,
-                        Found::Native => return Err(malformed("the line ends in the object")),
-                        Found::Chat if spoken.chat => Self::Chat(core::mem::take(end)),
-                        Found::Chat => return Err(off(Dialect::Chat)),
-                        Found::Neither => return Err(malformed("neither msgtype nor msg_type")),
-                    };
-                }
-                Self::Native => {
-                    let line = framer.next(rest, MAX_FIRST_LINE)?;
-                    return Ok(line.map(Input::Line));
-                }
-                Self::Chat(end) => {
-                    let count = end.feed(rest);
-                    let ends = count.unwrap_or(rest.len());
-                    let (mut object, after) = rest.split_at_checked(ends).unwrap_or((rest, &[]));
-                    framer.hold(&mut object, MAX_FIRST_LINE)?;
-                    *rest = after;
-                    return Ok(count.map(|_| Input::Object(framer.take())));
-                }
+            let next = match self {
+                Self::Blanks(blanks) => match skip_blanks(blanks, rest) {
+                    Some(first) => Self::of(first, spoken)?,
+                    None => return Ok(None),
+                },
+                Self::Object { scan, end } => match decide(scan, end, rest, framer)? {
+                    Some(found) => Self::decided(found, scan, end, spoken)?,
+                    None => return Ok(None),
+                },
+                Self::Native => return Ok(framer.next(rest, MAX_FIRST_LINE)?.map(Input::Line)),
+                Self::Chat(end) => return Ok(whole(end, rest, framer)?.map(Input::Object)),
                 Self::Btpeer(frames) => {
                     let frame = frames.next(rest, MAX_FIRST_LINE).map_err(too_long)?;
                     return Ok(frame.map(Input::Frame));
                 }
-            }
+            };
+            *self = next;
+        }
+    }
+
+    /// What an object turned out to be.
+    fn decided(
+        found: Found,
+        scan: &Scan,
+        end: &mut ObjectEnd,
+        spoken: Dialects,
+    ) -> Result<Self, Violation> {
+        match found {
+            Found::Native if !scan.line_ended() => Ok(Self::Native),
+            Found::Native => Err(malformed("the line ends in the object")),
+            Found::Chat if spoken.chat => Ok(Self::Chat(core::mem::take(end))),
+            Found::Chat => Err(off(Dialect::Chat)),
+            Found::Neither => Err(malformed("neither msgtype nor msg_type")),
         }
     }
 
@@ -132,6 +127,37 @@ fn malformed(what: &'static str) -> Violation {
 
 fn off(dialect: Dialect) -> Violation {
     Violation::DialectOff { dialect }
+}
+
+/// Looks for the key that decides what an object is. What does not decide is kept.
+fn decide(
+    scan: &mut Scan,
+    end: &mut ObjectEnd,
+    rest: &mut &[u8],
+    framer: &mut Framer,
+) -> Result<Option<Found>, Violation> {
+    // No further than may be kept, so that cuts make no difference.
+    let room = MAX_FIRST_LINE.saturating_sub(framer.pending());
+    let found = scan.feed(rest.get(..room).unwrap_or(rest));
+    if found.is_none() {
+        let _not_ended = end.feed(rest);
+        framer.hold(rest, MAX_FIRST_LINE)?;
+    }
+    Ok(found)
+}
+
+/// Takes a chat object, once it is whole.
+fn whole(
+    end: &mut ObjectEnd,
+    rest: &mut &[u8],
+    framer: &mut Framer,
+) -> Result<Option<Vec<u8>>, Violation> {
+    let count = end.feed(rest);
+    let ends = count.unwrap_or(rest.len());
+    let (mut object, after) = rest.split_at_checked(ends).unwrap_or((rest, &[]));
+    framer.hold(&mut object, MAX_FIRST_LINE)?;
+    *rest = after;
+    Ok(count.map(|_| framer.take()))
 }
 
 /// Takes blanks off the front, and shows the first other byte, which stays.
@@ -221,16 +247,16 @@ mod tests {
 
     #[test]
     fn a_type_beyond_the_first_line_is_too_late_however_the_bytes_are_cut() {
-        for spoken in [ALL, Dialects { btpeer: false, chat: false }] {
-            for end in ["\"msg_type\":1}", "\"msgtype\":1}\n", "\"x\":1}"] {
-                let mut bytes = format!("{{\"a\":\"{}\",", "x".repeat(MAX_FIRST_LINE));
-                bytes.push_str(end);
-                let bytes = bytes.as_bytes();
-                let pieces = [vec![bytes], bytes.chunks(1).collect(), bytes.chunks(4096).collect()];
-                for pieces in pieces {
-                    let told = opened(&pieces, spoken);
-                    assert!(told.contains("the limit is 4096"), "{told}");
-                }
+        let none = Dialects { btpeer: false, chat: false };
+        let ends = ["\"msg_type\":1}", "\"msgtype\":1}\n", "\"x\":1}"];
+        for (spoken, end) in
+            [ALL, none].into_iter().flat_map(|spoken| ends.map(|end| (spoken, end)))
+        {
+            let bytes = format!("{{\"a\":\"{}\",{end}", "x".repeat(MAX_FIRST_LINE));
+            let bytes = bytes.as_bytes();
+            for pieces in [vec![bytes], bytes.chunks(1).collect(), bytes.chunks(4096).collect()] {
+                let told = opened(&pieces, spoken);
+                assert!(told.contains("the limit is 4096"), "{told}");
             }
         }
     }

@@ -50,7 +50,7 @@ fn check_reply(dialect: &str, demanded: &[Value], reply: &[u8]) -> Result<(), St
 
 /// A hello comes first, the other lines in any order, and each has the keys of the article alone.
 fn check_lines(demanded: &[Value], reply: &[u8]) -> Result<(), String> {
-    let text = str::from_utf8(reply).map_err(|error| error.to_string())?;
+    let text = std::str::from_utf8(reply).map_err(|error| error.to_string())?;
     let lines: Result<Vec<Value>, _> = text.lines().map(serde_json::from_str).collect();
     let mut told = lines.map_err(|error| format!("no line: {error}"))?;
     if !text.is_empty() && !text.ends_with('\n') {
@@ -85,8 +85,9 @@ fn parsed(reaction: &Reaction) -> Result<Vec<(u16, Value)>, String> {
     let all = all.flat_map(|(port, said)| said.iter().map(move |bytes| (*port, bytes)));
     all.map(|(port, bytes)| {
         let object = serde_json::from_slice(bytes).map_err(|error| error.to_string());
-        let short = (bytes.len() <= 2_048).then_some(()).ok_or("too long")?;
-        let () = short;
+        if bytes.len() > 2_048 {
+            return Err("too long".to_owned());
+        }
         Ok((port, object?))
     })
     .collect()
