@@ -6,7 +6,8 @@ use std::time::Duration;
 
 use peerline_proto::{
     Action, BroadcastError, CloseReason, Config, ConnId, DialError, Event, Identity, Instant,
-    Limits, Listen, Node, NodeId, Payload, PeerId, Refused, SendError, Start, Violation,
+    Limits, Listen, Node, NodeId, Payload, PeerId, Refused, SendError, Start, TransportError,
+    Violation,
 };
 use peerline_testkit::net::{HostId, Net, Stranger};
 
@@ -411,4 +412,23 @@ fn a_sleep_is_no_byte_when_a_newer_connection_stands_against_an_older() {
     }
     let carries = node.peers().map(|peer| peer.conn).collect::<Vec<_>>();
     assert_eq!(carries, [newer]);
+}
+
+#[test]
+fn dials_that_fail_at_once_do_not_use_up_the_book_in_one_instant() {
+    let mut node = node(Config::default());
+    for number in 0..200 {
+        node.add_bootstrap(SocketAddr::from(([198, 51, 100, number], 5999)), at(0));
+    }
+    let mut dials = 0;
+    while node.poll_timeout() == Some(at(0)) {
+        node.handle_timeout(at(0));
+        for action in actions(&mut node) {
+            let Action::Connect { conn, .. } = action else { continue };
+            dials += 1;
+            node.closed(conn, TransportError::Exhausted, at(0));
+        }
+    }
+    assert_eq!(dials, Limits::default().max_dialing);
+    assert_eq!(node.poll_timeout(), Some(at(100)));
 }

@@ -107,6 +107,8 @@ pub struct Node {
     listening: Vec<SocketAddr>,
     /// When to think about dialling again; `None` until something changes.
     plan_at: Option<Instant>,
+    /// Not before this.
+    plan_after: Instant,
     /// When everything must be gone, once the node shuts down.
     stopping: Option<Instant>,
     /// Reused for the receivers of a broadcast; empty in between.
@@ -148,6 +150,7 @@ impl Node {
             stats: Stats::default(),
             listening: Vec::new(),
             plan_at: None,
+            plan_after: start.now,
             stopping: None,
             receivers: Vec::new(),
             btpeer: Btpeer::new(limits),
@@ -404,7 +407,8 @@ impl Node {
         if self.stopping.is_some() {
             return;
         }
-        self.plan_at = Some(self.plan_at.map_or(self.now, |at| at.min(self.now)));
+        let soon = self.now.max(self.plan_after);
+        self.plan_at = Some(self.plan_at.map_or(soon, |at| at.min(soon)));
     }
 
     fn waits(&self) -> peers::Waits {

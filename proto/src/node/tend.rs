@@ -81,6 +81,7 @@ impl Node {
     /// Thinks about dialling, and dials.
     fn plan(&mut self) {
         self.plan_at = None;
+        self.plan_after = self.now + PLAN_EVERY;
         if self.stopping.is_some() {
             return;
         }
@@ -107,7 +108,7 @@ impl Node {
         for addr in plan.dial {
             self.open_dial(addr);
         }
-        self.plan_at = plan.next.map(|at| at.max(self.now + PLAN_EVERY));
+        self.plan_at = plan.next.map(|at| at.max(self.plan_after));
         #[cfg(peerline_planted)]
         if self.is_planted(crate::planted::Bug::BusyLoop) {
             self.plan_at = Some(self.now);
