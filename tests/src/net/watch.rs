@@ -199,7 +199,8 @@ impl Watch {
         if first.is_some() {
             self.undecided.remove(&conn);
         }
-        blanks > BLANKS || first.is_some_and(|first| first != b'{')
+        // From `!` on it may be a frame, which is judged by its length.
+        blanks > BLANKS || first.is_some_and(|first| first < b' ')
     }
 
     /// The node was told not to read this connection.
