@@ -166,7 +166,7 @@ fn play(net: &mut Net, options: &Options, run: &mut Run) {
     storm.pass(net, STORM, run);
     storm.heal(net);
     check_calm(net, run);
-    let (mut entropy, bootstraps) = storm.is_over();
+    let (mut entropy, bootstraps) = storm.into_rest();
     aftermath::play(net, &mut entropy, &bootstraps, run);
     for host in 0..net.hosts() {
         net.with(host, |node, now| node.shutdown(PARTING, now));

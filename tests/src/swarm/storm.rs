@@ -128,7 +128,7 @@ impl Storm {
     }
 
     /// Its chances, and whom each host knows for ever.
-    pub(crate) fn is_over(self) -> (Entropy, Vec<Vec<HostId>>) {
+    pub(crate) fn into_rest(self) -> (Entropy, Vec<Vec<HostId>>) {
         (self.entropy, self.bootstraps)
     }
 
