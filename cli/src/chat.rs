@@ -229,6 +229,10 @@ impl<'h> Chat<'h> {
             Event::Request(_)
             | Event::Reply(_)
             | Event::RequestFailed { .. }
+            | Event::GuestJoined { .. }
+            | Event::GuestLeft { .. }
+            | Event::JoinRefused { .. }
+            | Event::GuestPeers { .. }
             | Event::Writable { .. }
             | Event::PeerError { .. } => Ok(()),
             // Another crate's enum, which may grow; what is new is in the log.

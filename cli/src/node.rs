@@ -68,6 +68,10 @@ fn line(event: &Event) -> Option<String> {
         | Event::Request(_)
         | Event::Reply(_)
         | Event::RequestFailed { .. }
+        | Event::GuestJoined { .. }
+        | Event::GuestLeft { .. }
+        | Event::JoinRefused { .. }
+        | Event::GuestPeers { .. }
         | Event::Writable { .. }
         | Event::PeerError { .. }
         | Event::Impersonated { .. } => return None,

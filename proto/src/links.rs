@@ -228,8 +228,8 @@ impl Links {
         visits.count()
     }
 
-    /// Bytes of replies of guests that are not handed on, if this one holds so many that it is worth
-    /// the count: those below a line's length cannot come to much.
+    /// Bytes of replies of guests that are not handed on, if this one holds so many that the count
+    /// is worth it: those below a line's length cannot come to much.
     pub(crate) fn held_of_guests(&self, conn: ConnId) -> usize {
         let is_visit = |link: &&Link| matches!(link.phase, Phase::Guest(Exchange::Visiting(_)));
         let large = |link: &&Link| link.pending() > MAX_BROADCAST_LINE;

@@ -366,11 +366,14 @@ impl Handle {
         self.ask(move |cx| Ok(work(cx)))
     }
 
-    fn one_reply(
+    fn one_reply<M>(
         &self,
         body: Result<Payload, BodyError>,
-        make: impl FnOnce(&mut Cx<'_>, &Payload) -> Result<RequestId, RequestError> + Send + 'static,
-    ) -> Pending<Reply, RequestError> {
+        make: M,
+    ) -> Pending<Reply, RequestError>
+    where
+        M: FnOnce(&mut Cx<'_>, &Payload) -> Result<RequestId, RequestError> + Send + 'static,
+    {
         let (answer, pending) = Pending::new(Arc::clone(&self.remote));
         let queued = body.map_err(RequestError::from).and_then(|body| {
             let command = begin(Asker::Last(answer), body, make);
@@ -382,11 +385,10 @@ impl Handle {
         }
     }
 
-    fn all_replies(
-        &self,
-        body: Result<Payload, BodyError>,
-        make: impl FnOnce(&mut Cx<'_>, &Payload) -> Result<RequestId, RequestError> + Send + 'static,
-    ) -> Replies {
+    fn all_replies<M>(&self, body: Result<Payload, BodyError>, make: M) -> Replies
+    where
+        M: FnOnce(&mut Cx<'_>, &Payload) -> Result<RequestId, RequestError> + Send + 'static,
+    {
         let (sink, replies) = replies::channel(&self.remote);
         let queued = body.map_err(RequestError::from).and_then(|body| {
             let command = begin(Asker::All(sink), body, make);

@@ -281,13 +281,12 @@ fn streamer<R: Runtime>(done: Sender<()>) -> Builder<R> {
         let (count, done) = (request.parse::<u32>().unwrap(), done.clone());
         thread::spawn(move || {
             let text = "x".repeat(10_000);
-            for number in 0..count {
-                loop {
-                    match responder.send(&(number, &text)).wait() {
-                        Ok(()) => break,
-                        Err(ReplyError::Full { .. } | ReplyError::Busy) => thread::yield_now(),
-                        Err(_) => return,
-                    }
+            let mut number = 0;
+            while number < count {
+                match responder.send(&(number, &text)).wait() {
+                    Ok(()) => number += 1,
+                    Err(ReplyError::Full { .. } | ReplyError::Busy) => thread::yield_now(),
+                    Err(_) => return,
                 }
             }
             responder.finish(&()).detach();

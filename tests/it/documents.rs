@@ -379,6 +379,7 @@ fn peer_texts() -> String {
         Violation::UnknownDialect { byte: 0x16 },
         Violation::DialectOff { dialect: Dialect::Chat },
         Violation::FrameTooLong { len: 70_000, limit: 65_536 },
+        Violation::TooMuch { held: 70_000, limit: 65_536 },
         Violation::NotHello,
         Violation::SecondHello,
     ]);

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use peerline_proto::{
-    Config, Event, Limits, NakCode, Payload, PeerId, ReplyError, ReplyTo, RequestError,
+    Config, Event, Limits, NakCode, Payload, PeerId, Reply, ReplyError, ReplyTo, RequestError,
     RequestFailure, RequestId,
 };
 use peerline_testkit::net::{Cut, HostId, Net, Stranger};
@@ -60,6 +60,11 @@ fn ask_for(
     net.with(from, |node, now| node.request(to, "ASK", &body("?"), deadline, now))
 }
 
+fn word_of(reply: &Reply) -> String {
+    let last = if reply.is_last() { " last" } else { "" };
+    format!("{} {}{last}", reply.n(), reply.body())
+}
+
 /// What came of the requests of a host: a word for each reply and each end, by request.
 #[derive(Clone, Debug, Default)]
 struct Book(BTreeMap<RequestId, Vec<String>>);
@@ -72,9 +77,7 @@ impl Book {
             match event {
                 Event::Request(request) => asked.push(request.reply_to()),
                 Event::Reply(reply) => {
-                    let last = if reply.is_last() { " last" } else { "" };
-                    let word = format!("{} {}{last}", reply.n(), reply.body());
-                    self.0.entry(reply.request()).or_default().push(word);
+                    self.0.entry(reply.request()).or_default().push(word_of(&reply));
                 }
                 Event::RequestFailed { request, reason } => {
                     self.0.entry(request).or_default().push(format!("failed: {reason}"));

@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use peerline_runtime::{Builder, Handle, Responder, Runtime};
+use peerline_runtime::{Builder, Cx, Handle, Responder, Runtime};
 
 use super::{meet, node};
 
@@ -77,11 +77,9 @@ fn ask_all(asker: &Handle, responders: &[Handle], ends: &Ends, begun: Instant) {
             _ => {
                 let asked = asker.with(move |cx| {
                     let called = Arc::clone(&ends);
-                    let asked =
-                        cx.request(to, "WORK", &number, DEADLINE, move |_, _| ended(&called));
-                    if asked.is_err() {
-                        ended(&ends);
-                    }
+                    let end = move |_: &mut Cx<'_>, _| ended(&called);
+                    let asked = cx.request(to, "WORK", &number, DEADLINE, end);
+                    asked.map_or_else(|_| ended(&ends), |_| ());
                 });
                 if number % 256 == 0 {
                     asked.wait().unwrap();

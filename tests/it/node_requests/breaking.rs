@@ -19,13 +19,12 @@ fn whatever_routers_say_each_node_passes_a_try_once() {
         for (at, host) in hosts.iter().enumerate() {
             let neighbours = [at + 1, at + 7, at + 4].map(|next| net.id(hosts[next % 8]));
             let turn = entropy.number() as usize;
-            net.with(*host, |node, _| {
-                // Another neighbour for each destination, whether that leads there or not.
-                node.set_router(move |to| {
-                    let low = to.node()?.uuid().as_u128() as usize;
-                    Some(neighbours[low.wrapping_add(turn) % 3].clone())
-                });
-            });
+            // Another neighbour for each destination, whether that leads there or not.
+            let router = move |to: &PeerId| {
+                let low = to.node()?.uuid().as_u128() as usize;
+                Some(neighbours[low.wrapping_add(turn) % 3].clone())
+            };
+            net.with(*host, |node, _| node.set_router(router));
         }
         net.start_trace();
         let mut asked = Vec::new();
@@ -109,8 +108,8 @@ fn churn(seed: u64) {
 
 /// Every host answers some of what it was asked, in one to three replies.
 fn settle(net: &mut Net, books: &mut [Book], entropy: &mut Entropy) {
-    for host in 0..net.hosts() {
-        for to in books[host].note(net, host) {
+    for (host, book) in books.iter_mut().enumerate() {
+        for to in book.note(net, host) {
             let replies = entropy.below(4);
             for n in 0..replies {
                 let text = body("x");

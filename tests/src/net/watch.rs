@@ -199,6 +199,10 @@ impl Watch {
         if first.is_some() {
             self.undecided.remove(&conn);
         }
+        if first.is_some_and(|first| first != b'{') {
+            // A frame, which has no line to end; what comes back is judged by the vectors.
+            self.spoke.insert(conn);
+        }
         // From `!` on it may be a frame, which is judged by its length.
         blanks > BLANKS || first.is_some_and(|first| first < b' ')
     }
