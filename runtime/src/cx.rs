@@ -10,13 +10,13 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use peerline_proto::{
-    ConnId, Dialect, GuestInfo, Instant, Node, NodeId, Payload, PeerId, PeerInfo, Receipt, Reply,
-    Request, RequestId, Stats,
+    ConnId, Dialect, GuestInfo, Instant, NakCode, Node, NodeId, Payload, PeerId, PeerInfo, Receipt,
+    Reply, ReplyTo, Request, RequestId, Stats,
 };
 use serde::Serialize;
 
 use crate::asked::{Asked, Asker};
-use crate::error::{BroadcastError, DialError, RequestError, SendError};
+use crate::error::{BroadcastError, DialError, ReplyError, RequestError, SendError};
 use crate::handle::Handle;
 use crate::names::{Found, Names};
 use crate::remote::Remote;
@@ -171,6 +171,29 @@ impl Cx<'_> {
         deadline: Duration,
     ) -> Result<RequestId, RequestError> {
         Ok(self.node.request_at(addr, kind, body, deadline, self.now)?)
+    }
+
+    /// Answers a request at once, with a body that is JSON already: one reply of several, or the
+    /// last one. For requests that came as events; where there is a [`Responder`], use that.
+    ///
+    /// # Errors
+    /// See [`ReplyError`]; nothing was said then, not even a no.
+    pub fn reply_payload(
+        &mut self,
+        to: ReplyTo,
+        kind: &str,
+        body: &Payload,
+        last: bool,
+    ) -> Result<(), ReplyError> {
+        Ok(self.node.reply(to, kind, body, last, self.now)?)
+    }
+
+    /// Answers a request that came as an event with a no. A guest is closed without a word.
+    ///
+    /// # Errors
+    /// See [`ReplyError`]; nothing was said then.
+    pub fn refuse(&mut self, to: ReplyTo, code: NakCode) -> Result<(), ReplyError> {
+        Ok(self.node.refuse(to, code, self.now)?)
     }
 
     /// What answers a request that came as an event. Dropped, it refuses; so make it once.

@@ -347,7 +347,7 @@ impl Error for BroadcastError {}
 ///
 /// | variant | whose fault | was it asked? | retry? |
 /// |---|---|---|---|
-/// | `Nak` | see [`NakCode`] | it did not get there, or was not done | after `Busy`, `NoRoute` |
+/// | `Nak` | see [`NakCode`] | it was not carried out | after `Busy`, `NoRoute` |
 /// | `Timeout` | unclear | it may have been carried out | if twice does no harm |
 /// | `Behind` | the application's: it does not read its replies | yes | with a reader |
 /// | `NoRoute` | nobody's: there is nobody to ask for a way | no | after `PeerUp` |

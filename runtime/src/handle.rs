@@ -366,14 +366,11 @@ impl Handle {
         self.ask(move |cx| Ok(work(cx)))
     }
 
-    fn one_reply<M>(
+    fn one_reply(
         &self,
         body: Result<Payload, BodyError>,
-        make: M,
-    ) -> Pending<Reply, RequestError>
-    where
-        M: FnOnce(&mut Cx<'_>, &Payload) -> Result<RequestId, RequestError> + Send + 'static,
-    {
+        make: impl Make,
+    ) -> Pending<Reply, RequestError> {
         let (answer, pending) = Pending::new(Arc::clone(&self.remote));
         let queued = body.map_err(RequestError::from).and_then(|body| {
             let command = begin(Asker::Last(answer), body, make);
@@ -385,10 +382,7 @@ impl Handle {
         }
     }
 
-    fn all_replies<M>(&self, body: Result<Payload, BodyError>, make: M) -> Replies
-    where
-        M: FnOnce(&mut Cx<'_>, &Payload) -> Result<RequestId, RequestError> + Send + 'static,
-    {
+    fn all_replies(&self, body: Result<Payload, BodyError>, make: impl Make) -> Replies {
         let (sink, replies) = replies::channel(&self.remote);
         let queued = body.map_err(RequestError::from).and_then(|body| {
             let command = begin(Asker::All(sink), body, make);
@@ -438,12 +432,15 @@ impl Drop for AskedStats {
     }
 }
 
-/// A request that is about to be made: the node's name for it, or why there is none.
-fn begin(
-    asker: Asker,
-    body: Payload,
-    make: impl FnOnce(&mut Cx<'_>, &Payload) -> Result<RequestId, RequestError> + Send + 'static,
-) -> Command {
+/// Makes a request of this body.
+trait Make: FnOnce(&mut Cx<'_>, &Payload) -> Made + Send + 'static {}
+
+impl<F: FnOnce(&mut Cx<'_>, &Payload) -> Made + Send + 'static> Make for F {}
+
+type Made = Result<RequestId, RequestError>;
+
+/// The command that makes a request and notes who asks.
+fn begin(asker: Asker, body: Payload, make: impl Make) -> Command {
     Box::new(move |cx| match make(cx, &body) {
         Ok(request) => cx.asked.add(request, asker),
         Err(error) => asker.end(cx, Err(error)),

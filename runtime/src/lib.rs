@@ -57,7 +57,7 @@ pub mod prelude {
     pub use peerline_proto::{
         BodyError, ByeReason, CloseReason, ConfigError, ConnId, Delivery, Dialect, Event,
         GuestHosts, GuestInfo, Identity, Limits, Listen, Message, NakCode, NodeId, Payload, PeerId,
-        PeerInfo, Receipt, Reply, Request, RequestFailure, RequestId, Side, Stats, TransportError,
-        Violation,
+        PeerInfo, Receipt, Reply, ReplyTo, Request, RequestFailure, RequestId, Side, Stats,
+        TransportError, Violation,
     };
 }
