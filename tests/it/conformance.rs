@@ -22,7 +22,7 @@ use peerline_proto::{Config, Event, Identity, Node, NodeId, PeerInfo, Receipt, S
 use peerline_runtime::{Builder, Handle};
 use peerline_testkit::conformance::loopback::Loopback;
 use peerline_testkit::conformance::simulated::Simulated;
-use peerline_testkit::conformance::{Command, Runtime, Setup, Subject, check_all, play_all};
+use peerline_testkit::conformance::{Command, Runtime, Setup, Subject, check_all, done, play_all};
 use peerline_testkit::entropy::{Entropy, seeds};
 use smol::stream::StreamExt as _;
 
@@ -131,17 +131,20 @@ impl Subject for Running {
     }
 
     fn command(&self, command: Command) -> Result<Receipt, String> {
-        let done = self.handle.with(move |cx| match command {
-            Command::Dial(addr) => {
-                cx.dial(addr).map(|_| Receipt::default()).map_err(|error| error.to_string())
-            }
+        let result = self.handle.with(move |cx| match command {
+            Command::Dial(addr) => done(cx.dial(addr)),
             Command::Broadcast(kind, body) => {
                 cx.broadcast_payload(&kind, &body).map_err(|error| error.to_string())
             }
-            Command::Send(peer, kind, body) => {
-                let sent = cx.send_payload(&peer, &kind, &body).map(|()| Receipt::default());
-                sent.map_err(|error| error.to_string())
+            Command::Send(peer, kind, body) => done(cx.send_payload(&peer, &kind, &body)),
+            Command::Request(peer, kind, body, within) => {
+                done(cx.request_payload(&peer, &kind, &body, within))
             }
+            Command::RequestAt(addr, kind, body, within) => {
+                done(cx.request_payload_at(addr, &kind, &body, within))
+            }
+            Command::Reply(to, kind, body, last) => done(cx.reply_payload(to, &kind, &body, last)),
+            Command::Refuse(to, code) => done(cx.refuse(to, code)),
             Command::Disconnect(peer) => {
                 cx.disconnect(&peer);
                 Ok(Receipt::default())
@@ -151,7 +154,7 @@ impl Subject for Running {
                 Ok(Receipt::default())
             }
         });
-        done.wait().unwrap()
+        result.wait().unwrap()
     }
 
     fn peers(&self) -> Vec<PeerInfo> {

@@ -14,8 +14,8 @@ use std::net::SocketAddr;
 use std::time::Duration;
 
 use peerline_proto::{
-    CloseReason, Delivery, Event, Instant, Limits, Node, NodeId, Payload, PeerId, PeerInfo,
-    Receipt, Side, Stats, Violation,
+    CloseReason, Delivery, Event, Instant, Limits, NakCode, Node, NodeId, Payload, PeerId,
+    PeerInfo, Receipt, ReplyTo, Request, RequestFailure, Side, Stats, Violation,
 };
 
 /// How a node under test is set up.
@@ -36,6 +36,14 @@ pub enum Command {
     Broadcast(String, Payload),
     /// Send to one.
     Send(PeerId, String, Payload),
+    /// Ask one, and wait this long for its replies.
+    Request(PeerId, String, Payload, Duration),
+    /// Ask whoever speaks frames at an address, and wait this long.
+    RequestAt(SocketAddr, String, Payload, Duration),
+    /// Answer, and whether that was the last of it.
+    Reply(ReplyTo, String, Payload, bool),
+    /// Answer with a no.
+    Refuse(ReplyTo, NakCode),
     /// Part from one.
     Disconnect(PeerId),
     /// Stop within this time.
@@ -49,16 +57,19 @@ impl Command {
     /// Those of the command.
     pub fn apply(self, node: &mut Node, now: Instant) -> Result<Receipt, String> {
         match self {
-            Self::Dial(addr) => {
-                node.dial(addr, now).map(|_| Receipt::default()).map_err(|error| error.to_string())
-            }
+            Self::Dial(addr) => done(node.dial(addr, now)),
             Self::Broadcast(kind, body) => {
                 node.broadcast(&kind, &body, now).map_err(|error| error.to_string())
             }
-            Self::Send(peer, kind, body) => {
-                let sent = node.send(&peer, &kind, &body, now).map(|()| Receipt::default());
-                sent.map_err(|error| error.to_string())
+            Self::Send(peer, kind, body) => done(node.send(&peer, &kind, &body, now)),
+            Self::Request(peer, kind, body, within) => {
+                done(node.request(&peer, &kind, &body, within, now))
             }
+            Self::RequestAt(addr, kind, body, within) => {
+                done(node.request_at(addr, &kind, &body, within, now))
+            }
+            Self::Reply(to, kind, body, last) => done(node.reply(to, &kind, &body, last, now)),
+            Self::Refuse(to, code) => done(node.refuse(to, code, now)),
             Self::Disconnect(peer) => {
                 node.disconnect(&peer, now);
                 Ok(Receipt::default())
@@ -69,6 +80,14 @@ impl Command {
             }
         }
     }
+}
+
+/// What a command that gives no receipt comes to.
+///
+/// # Errors
+/// Those of the command, as texts.
+pub fn done<T, E: ToString>(done: Result<T, E>) -> Result<Receipt, String> {
+    done.map(|_| Receipt::default()).map_err(|error| error.to_string())
 }
 
 /// A runtime: whatever can start a node that listens at one port of 127.0.0.1 of its choice.
@@ -263,6 +282,39 @@ impl<'a> Play<'a> {
         self.command(from, Command::Send(peer, kind.to_owned(), body)).map(|_| ())
     }
 
+    /// A node asks another with a text.
+    pub fn ask(&mut self, from: usize, to: usize, kind: &str, text: &str) -> Result<(), String> {
+        let (peer, body) = (self.peer(to), Payload::encode(text).expect("a text is JSON"));
+        let ask = Command::Request(peer, kind.to_owned(), body, PATIENCE);
+        self.command(from, ask).map(|_| ())
+    }
+
+    /// Waits for a request, which must be this one.
+    ///
+    /// # Panics
+    /// Like [`wait`](Self::wait).
+    pub fn wait_for_request(&mut self, node: usize, expected: &str) -> Request {
+        let event = self.next_event(node);
+        let text = self.describe(&event);
+        assert_eq!(text, expected, "node {node}, after {:#?}", self.logs[node]);
+        self.logs[node].push(text);
+        let Event::Request(request) = event else { panic!("node {node}: no request") };
+        request
+    }
+
+    /// A node answers with a text.
+    pub fn reply(
+        &mut self,
+        node: usize,
+        request: &Request,
+        text: &str,
+        last: bool,
+    ) -> Result<(), String> {
+        let body = Payload::encode(text).expect("a text is JSON");
+        let reply = Command::Reply(request.reply_to(), "REPL".to_owned(), body, last);
+        self.command(node, reply).map(|_| ())
+    }
+
     /// The name of a node to others.
     pub fn peer(&self, node: usize) -> PeerId {
         PeerId::Node(self.stage.id(node))
@@ -331,8 +383,10 @@ impl<'a> Play<'a> {
         event.is_none()
     }
 
+    /// Guests without a name are named by where they are, which differs from stage to stage.
     fn name(&self, peer: &PeerId) -> String {
-        self.names.get(peer).cloned().unwrap_or_else(|| peer.to_string())
+        let unknown = || if peer.node().is_some() { peer.to_string() } else { "a guest".into() };
+        self.names.get(peer).cloned().unwrap_or_else(unknown)
     }
 
     fn describe(&self, event: &Event) -> String {
@@ -356,6 +410,21 @@ impl<'a> Play<'a> {
                 let from = self.name(message.from());
                 format!("{how} of {from}: {} {}", message.kind(), message.body())
             }
+            Event::Request(request) => {
+                let from = self.name(request.from());
+                format!("request of {from}: {} {}", request.kind(), request.body())
+            }
+            Event::Reply(reply) => {
+                let (from, last) = (self.name(reply.from()), reply.is_last());
+                let end = if last { ", the last" } else { "" };
+                format!("reply {} of {from}: {} {}{end}", reply.n(), reply.kind(), reply.body())
+            }
+            Event::RequestFailed { reason, .. } => match reason {
+                RequestFailure::Nak { code, at: Some(at) } => {
+                    format!("request failed: {code}, says {}", self.name(at))
+                }
+                other => format!("request failed: {other}"), // RequestFailure may grow
+            },
             Event::Writable { peer } => format!("writable {}", self.name(peer)),
             other => format!("{other:?}"), // Event may grow; scripts know the above
         }

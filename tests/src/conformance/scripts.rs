@@ -3,6 +3,7 @@
 //! Where real sockets may order things in several ways, a script waits for each node on its own,
 //! and notes what it counted instead of what it saw.
 
+mod asking;
 mod crowds;
 mod ends;
 mod slow;
@@ -36,6 +37,13 @@ pub const ALL: &[Script] = &[
     ("a peer that cannot be told is left in time", ends::parted_without_flush),
     ("a thousand strangers are served at once", crowds::crowd),
     ("hundreds that come and go disturb nobody", crowds::accept_storm),
+    ("a request is answered in parts", asking::in_parts),
+    ("a request nobody answers ends once", asking::without_answer),
+    ("a request ends with whom it was put to", asking::asked_leaves),
+    ("replies out of order are told in order", asking::out_of_order),
+    ("a request is passed on and answered by the way it came", asking::passed_on),
+    ("a guest is answered in frames", asking::guest_asks),
+    ("a node asks as a guest", asking::asks_as_guest),
 ];
 
 /// Two nodes that keep talking while strangers misbehave.
