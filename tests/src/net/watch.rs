@@ -27,6 +27,8 @@ const ONE_READ: usize = 3 * READ_AT_ONCE;
 pub(crate) const SETTLES: Duration = Duration::from_secs(60);
 /// Blanks that may come first.
 const BLANKS: usize = 64;
+/// Bytes of a frame before its payload.
+const FRAME_HEADER: usize = 8;
 /// A bye with eight addresses, each with a name, is shorter.
 const LONGEST_BYE: usize = 2 * 1024;
 const BYE: &[u8] = b"{\"msgtype\":\"bye\"";
@@ -89,6 +91,8 @@ pub(crate) struct Watch {
     unfinished: BTreeMap<ConnId, usize>,
     /// Blanks of connections that have brought nothing else.
     undecided: BTreeMap<ConnId, usize>,
+    /// Connections that bring frames.
+    frames: BTreeSet<ConnId>,
     /// Connections that have brought a whole line.
     spoke: BTreeSet<ConnId>,
     /// Addresses in the book when it was last looked at.
@@ -173,6 +177,7 @@ impl Watch {
         self.heard.remove(&conn);
         self.unfinished.remove(&conn);
         self.undecided.remove(&conn);
+        self.frames.remove(&conn);
         self.spoke.remove(&conn);
         self.stuck.remove(&conn);
     }
@@ -185,10 +190,12 @@ impl Watch {
         let end = bytes.iter().rposition(|byte| *byte == b'\n');
         let unfinished = end.map_or(before + bytes.len(), |end| bytes.len() - end - 1);
         self.unfinished.insert(conn, unfinished);
-        if end.is_some() {
+        let foreign = self.is_foreign(conn, bytes);
+        // A frame has no line end; how long it is, is told by the bytes after its four letters.
+        if end.is_some() || (self.frames.contains(&conn) && unfinished >= FRAME_HEADER) {
             self.spoke.insert(conn);
         }
-        self.is_foreign(conn, bytes)
+        foreign
     }
 
     fn is_foreign(&mut self, conn: ConnId, bytes: &[u8]) -> bool {
@@ -196,8 +203,11 @@ impl Watch {
         let more = bytes.iter().position(|byte| !b" \t\r\n".contains(byte));
         *blanks += more.unwrap_or(bytes.len());
         let (first, blanks) = (more.map(|at| bytes[at]), *blanks);
-        if first.is_some() {
+        if let Some(first) = first {
             self.undecided.remove(&conn);
+            if first != b'{' {
+                self.frames.insert(conn);
+            }
         }
         if first.is_some_and(|first| first != b'{') {
             // A frame, which has no line to end; what comes back is judged by the vectors.
