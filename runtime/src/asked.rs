@@ -137,3 +137,83 @@ impl fmt::Debug for Asked {
         f.debug_struct("Asked").field("waiting", &self.askers.len()).finish_non_exhaustive()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::error::RequestError::Behind;
+    use crate::replies::tests::{remote, replies};
+    use crate::replies::{REPLIES, REPLY_BYTES, channel};
+
+    fn at(seconds: u64) -> Instant {
+        Instant::ZERO + Duration::from_secs(seconds)
+    }
+
+    #[test]
+    fn a_reader_that_stops_holds_the_others_up_for_a_while_only() {
+        let (mut asked, remote) = (Asked::default(), remote());
+        let (sink, stream) = channel(&remote);
+        let mut replies = replies(REPLIES + 20, 10).into_iter();
+        for reply in replies.by_ref().take(REPLIES) {
+            asked.push(&sink, reply, &remote, at(0));
+            assert!(asked.has_room(&remote, at(0)) && asked.next_due().is_none());
+        }
+        for reply in replies.by_ref().take(2) {
+            asked.push(&sink, reply, &remote, at(1));
+        }
+        assert!(!asked.has_room(&remote, at(2)));
+        assert_eq!(asked.next_due(), Some(at(1) + PATIENCE));
+        assert!(asked.has_room(&remote, at(3)), "patience is over");
+        for reply in replies {
+            asked.push(&sink, reply, &remote, at(3));
+            assert!(asked.has_room(&remote, at(3)), "the stream is left behind");
+        }
+        let heard: Vec<_> = stream.collect();
+        assert_eq!(heard.len(), REPLIES + 3);
+        assert!(matches!(heard.last(), Some(Err(Behind { .. }))));
+    }
+
+    #[test]
+    fn a_reader_that_makes_room_in_time_loses_nothing() {
+        let (mut asked, remote) = (Asked::default(), remote());
+        let (sink, mut stream) = channel(&remote);
+        for reply in replies(REPLIES + 1, 10) {
+            asked.push(&sink, reply, &remote, at(0));
+        }
+        assert!(!asked.has_room(&remote, at(1)));
+        let heard = stream.by_ref().take(REPLIES / 2 + 1);
+        assert!(heard.map(|reply| reply.is_ok()).all(|ok| ok));
+        assert!(asked.has_room(&remote, at(1)) && asked.next_due().is_none());
+        sink.end(None);
+        assert_eq!(stream.filter(Result::is_ok).count(), REPLIES / 2);
+    }
+
+    /// Each stream has room, all together have none.
+    #[test]
+    fn streams_that_nobody_reads_are_bounded_together() {
+        let (mut asked, remote) = (Asked::default(), remote());
+        let reply = replies(1, REPLY_BYTES / 2).remove(0);
+        let mut streams = Vec::new();
+        let mut now = at(0);
+        for _ in 0..3 * UNREAD_BYTES / REPLY_BYTES {
+            let (sink, stream) = channel(&remote);
+            asked.push(&sink, reply.clone(), &remote, now);
+            sink.end(None);
+            streams.push(stream);
+            if !asked.has_room(&remote, now) {
+                now = now + PATIENCE;
+                assert!(asked.has_room(&remote, now));
+            }
+        }
+        assert!(now < at(5), "only the first that has no room is waited for: {now:?}");
+        assert!(remote.unread.load(Ordering::SeqCst) <= UNREAD_BYTES + REPLY_BYTES);
+        let behind = streams.iter_mut().filter_map(Iterator::last);
+        let behind = behind.filter(|last| matches!(last, Err(Behind { .. }))).count();
+        assert!(behind > 0, "who has no room is told so");
+        assert_eq!(remote.unread.load(Ordering::SeqCst), 0);
+        let (sink, stream) = channel(&remote);
+        asked.push(&sink, reply, &remote, now);
+        sink.end(None);
+        assert!(matches!(&stream.collect::<Vec<_>>()[..], [Ok(_)]), "there is room again");
+    }
+}

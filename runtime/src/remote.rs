@@ -337,6 +337,27 @@ mod tests {
     }
 
     #[test]
+    fn answers_have_a_bound_of_their_own() {
+        let (remote, _) = remote();
+        for _ in 0..ANSWERS {
+            remote.push_reply(command(), 1).unwrap();
+        }
+        assert_eq!(remote.push_reply(command(), 1), Err(CommandError::Busy));
+        for _ in 0..COMMANDS {
+            remote.push(command()).unwrap();
+        }
+        assert_eq!(remote.push(command()), Err(CommandError::Busy));
+        let mut commands = VecDeque::new();
+        remote.take(&mut commands);
+        assert_eq!(commands.len(), ANSWERS + COMMANDS);
+        remote.push_reply(command(), ANSWER_BYTES).unwrap();
+        assert_eq!(remote.push_reply(command(), 1), Err(CommandError::Busy));
+        remote.take(&mut VecDeque::new());
+        remote.push_reply(command(), 1).unwrap();
+        assert_eq!(remote.push(command()), Ok(()));
+    }
+
+    #[test]
     fn the_end_answers_everybody() {
         let (remote, _) = remote();
         let (answer, pending) = Pending::<(), CommandError>::new(Arc::clone(&remote));

@@ -275,3 +275,103 @@ impl fmt::Debug for Replies {
         f.debug_struct("Replies").field("waiting", &self.0.lock().replies.len()).finish()
     }
 }
+
+#[cfg(test)]
+pub(crate) mod tests {
+    #![allow(clippy::unwrap_used, clippy::panic)]
+    use super::*;
+    use peerline_proto::{
+        Action, Config, Event, Identity, Instant, Node, NodeId, Payload, Start, TransportError,
+    };
+
+    pub(crate) fn node() -> Node {
+        let identity = Identity::new(NodeId::from_random_bytes([7; 16]));
+        Node::new(Config::default(), identity, [7; 32], Start::default())
+    }
+
+    pub(crate) fn remote() -> Arc<Remote> {
+        Remote::new(NodeId::from_random_bytes([7; 16]), Vec::new(), Waker::noop().clone())
+    }
+
+    /// Replies with bodies of about this length, the last one last.
+    pub(crate) fn replies(count: usize, len: usize) -> Vec<Reply> {
+        let (mut node, now) = (node(), Instant::ZERO);
+        let (body, deadline) = (Payload::encode(&1).unwrap(), Duration::from_secs(5));
+        let addr = "192.0.2.1:5999".parse().unwrap();
+        node.request_at(addr, "ASKS", &body, deadline, now).unwrap();
+        let Some(Action::Connect { conn, .. }) = node.poll_action() else { panic!("no dial") };
+        node.connected(conn, now);
+        let mut frame = b"REPL".to_vec();
+        frame.extend(u32::try_from(len).unwrap().to_be_bytes());
+        frame.resize(frame.len() + len, b'x');
+        let mut replies = Vec::new();
+        for _ in 0..count {
+            node.received(conn, &frame, now);
+            while let Some(event) = node.poll_event() {
+                if let Event::Reply(reply) = event {
+                    replies.push(reply);
+                }
+            }
+        }
+        node.closed(conn, TransportError::Eof, now);
+        let Some(Event::Reply(last)) = node.poll_event() else { panic!("no last reply") };
+        assert!(last.is_last());
+        replies.push(last);
+        assert_eq!(replies.len(), count);
+        replies
+    }
+
+    #[test]
+    fn a_full_stream_has_room_again_at_half() {
+        let remote = remote();
+        let (sink, mut stream) = channel(&remote);
+        let mut replies = replies(REPLIES + 1, 10).into_iter();
+        for reply in replies.by_ref().take(REPLIES) {
+            assert!(!sink.push(reply), "no more than may wait");
+        }
+        assert!(sink.push(replies.next().unwrap()));
+        remote.braked.store(true, Ordering::SeqCst);
+        while stream.0.lock().replies.len() > REPLIES / 2 {
+            assert!(remote.may_sleep() && !sink.watch().has_room(), "not before half is taken");
+            assert!(matches!(stream.try_next(), Some(Ok(_))));
+        }
+        assert!(!remote.may_sleep() && sink.watch().has_room(), "woken");
+        assert!(!remote.braked.load(Ordering::SeqCst), "and once");
+    }
+
+    #[test]
+    fn bytes_fill_a_stream_too_and_go_with_its_reader() {
+        let remote = remote();
+        let (sink, stream) = channel(&remote);
+        let full = replies(5, REPLY_BYTES / 4).into_iter().map(|reply| sink.push(reply));
+        assert_eq!(full.collect::<Vec<_>>(), [false, false, false, true, true]);
+        assert!(remote.unread.load(Ordering::SeqCst) > REPLY_BYTES);
+        remote.braked.store(true, Ordering::SeqCst);
+        drop(stream);
+        assert_eq!(remote.unread.load(Ordering::SeqCst), 0);
+        assert!(sink.watch().has_room() && !remote.may_sleep(), "woken");
+        assert!(!sink.push(replies(1, 10).remove(0)), "nobody reads it");
+        assert_eq!(remote.unread.load(Ordering::SeqCst), 0);
+    }
+
+    #[test]
+    fn a_stream_ends_once_however_it_ends() {
+        let remote = remote();
+        let (sink, stream) = channel(&remote);
+        sink.push(replies(1, 10).remove(0));
+        sink.end(None);
+        sink.end(Some(RequestError::Timeout));
+        assert!(!sink.push(replies(1, 10).remove(0)), "it is over");
+        drop(sink);
+        assert!(matches!(&stream.collect::<Vec<_>>()[..], [Ok(_)]));
+
+        let (sink, mut stream) = channel(&remote);
+        drop(sink);
+        assert!(matches!(stream.next(), Some(Err(RequestError::Stopped))));
+        assert!(stream.next().is_none() && stream.try_next().is_none());
+        let mut failed = Replies::failed(&remote, RequestError::Busy);
+        assert!(matches!(failed.next_within(Duration::ZERO), Some(Err(RequestError::Busy))));
+        let mut cx = Context::from_waker(Waker::noop());
+        assert!(matches!(failed.poll_next(&mut cx), Poll::Ready(None)));
+    }
+}

@@ -177,3 +177,84 @@ impl fmt::Debug for Responder {
         f.debug_tuple("Responder").field(&self.to).finish()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, clippy::panic)]
+    use super::*;
+    use crate::asked::Asked;
+    use crate::names::Names;
+    use crate::remote::ANSWERS;
+    use crate::replies::tests::{node, remote};
+    use peerline_proto::{ConnId, Event, Instant, Node};
+    use std::collections::VecDeque;
+
+    /// A node that a guest has asked something.
+    fn asked() -> (Node, ConnId, Request) {
+        let (mut node, now) = (node(), Instant::ZERO);
+        let conn = node.accepted("192.0.2.1:4000".parse().unwrap(), now).unwrap();
+        node.received(conn, b"ASKS\0\0\0\x04what", now);
+        let Some(Event::Request(request)) = node.poll_event() else { panic!("no request") };
+        (node, conn, request)
+    }
+
+    /// Does what is queued. Returns what the guest is told.
+    fn told(node: &mut Node, conn: ConnId, remote: &Arc<Remote>) -> String {
+        let mut commands = VecDeque::new();
+        remote.take(&mut commands);
+        let (mut names, mut asked) = (Names::default(), Asked::default());
+        let (names, asked) = (&mut names, &mut asked);
+        let mut cx = Cx { node, names, asked, remote, now: Instant::ZERO };
+        commands.into_iter().for_each(|command| command(&mut cx));
+        let mut bytes = Vec::new();
+        node.outgoing(conn).copy_to(&mut bytes, usize::MAX);
+        String::from_utf8(bytes).unwrap()
+    }
+
+    #[test]
+    fn an_answer_for_which_the_queue_has_no_room_is_a_no() {
+        let (mut node, conn, request) = asked();
+        let remote = remote();
+        for _ in 0..ANSWERS {
+            remote.push_reply(Box::new(|_| {}), 1).unwrap();
+        }
+        let responder = Responder::new(&remote, &request);
+        assert!(matches!(responder.send(&1).wait(), Err(ReplyError::Busy)));
+        assert!(matches!(responder.finish(&1).wait(), Err(ReplyError::Busy)));
+        assert_eq!(told(&mut node, conn, &remote), "");
+        let late = node.reply(request.reply_to(), REPL, &body(), true, Instant::ZERO);
+        assert_eq!(late, Err(peerline_proto::ReplyError::Gone), "the guest was told no");
+    }
+
+    fn body() -> Payload {
+        Payload::encode("late").unwrap()
+    }
+
+    #[test]
+    fn answers_keep_their_order_and_the_end_comes_once() {
+        let (mut node, conn, request) = asked();
+        let remote = remote();
+        let responder = Responder::new(&remote, &request);
+        responder.send(&"a").detach();
+        responder.send_as("DATA", &"b").detach();
+        let last = responder.finish(&"c");
+        let said = "REPL\0\0\0\x01aDATA\0\0\0\x01bREPL\0\0\0\x01c";
+        assert_eq!(told(&mut node, conn, &remote), said);
+        assert!(last.wait().is_ok());
+        assert!(!remote.take(&mut VecDeque::new()).is_some(), "nothing more was said");
+        assert!(remote.may_sleep());
+    }
+
+    #[test]
+    fn a_responder_outlives_its_node() {
+        let (node, _, request) = asked();
+        let remote = remote();
+        let [kept, finished] = [(); 2].map(|()| Responder::new(&remote, &request));
+        let queued = finished.finish(&1);
+        remote.stop(node.stats());
+        assert!(matches!(queued.wait(), Err(ReplyError::Stopped)));
+        assert!(matches!(kept.send(&1).wait(), Err(ReplyError::Stopped)));
+        let refused = kept.refuse(NakCode::Busy).wait();
+        assert!(matches!(refused, Err(ReplyError::Stopped)));
+    }
+}
