@@ -74,7 +74,7 @@ fn nodes_meet_talk_and_part() {
     assert!(matches!(reason, CloseReason::Goodbye(_)), "{reason:?}");
 
     a.shutdown(PATIENCE).wait().unwrap();
-    assert_eq!(a.stats().wait(), Err(CommandError::Stopped));
+    assert_eq!(a.peers().wait(), Err(CommandError::Stopped));
     let last = a_events.last();
     assert!(last.is_none_or(|event| failed(&event) == Some(CloseReason::Local)), "then the end");
 }

@@ -69,7 +69,7 @@ fn nodes_meet_talk_and_part() {
         assert!(matches!(reason, CloseReason::Goodbye(_)), "{reason:?}");
 
         b.shutdown(PATIENCE).await.unwrap();
-        assert_eq!(b.stats().await, Err(CommandError::Stopped));
+        assert_eq!(b.peers().await, Err(CommandError::Stopped));
         assert!(b_events.next().await.is_none());
     });
 }

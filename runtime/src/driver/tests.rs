@@ -309,7 +309,7 @@ fn commands_of_eight_threads_are_all_answered() {
     assert!(threads.into_iter().all(|thread| thread.join().unwrap()));
     assert!(handle.shutdown(Duration::from_secs(1)).wait().is_ok());
     running.join().unwrap().unwrap();
-    assert_eq!(handle.stats().wait(), Err(CommandError::Stopped));
+    assert_eq!(handle.peers().wait(), Err(CommandError::Stopped));
 }
 
 #[test]
