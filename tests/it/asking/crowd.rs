@@ -6,12 +6,12 @@ use std::sync::{Arc, Mutex};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use peerline_runtime::{Builder, Cx, Handle, Responder, Runtime};
+use peerline_proto::NakCode;
+use peerline_runtime::{Builder, Handle, RequestError, Responder, Runtime};
 
 use super::{meet, node};
 
-/// Requests: as many as promised, but for a build that is slow.
-const REQUESTS: usize = if cfg!(debug_assertions) { 2_000 } else { 10_000 };
+const REQUESTS: usize = 10_000;
 /// Responders, half of which are killed.
 const RESPONDERS: usize = 8;
 const DEADLINE: Duration = Duration::from_secs(5);
@@ -45,22 +45,45 @@ fn responder<R: Runtime>() -> Builder<R> {
     })
 }
 
-/// What became of each request: how often it ended, and when.
-type Ends = Arc<Mutex<Vec<Vec<Duration>>>>;
+/// What became of each request: each time it ended, when and how.
+type Ends = Arc<Mutex<Vec<Vec<(Duration, End)>>>>;
+
+#[derive(Clone, Copy, Debug, Eq, Ord, PartialEq, PartialOrd)]
+enum End {
+    Answered,
+    /// By a responder that dropped it, or panicked.
+    Refused,
+    Timeout,
+    /// With the responder, or on the way to where it was.
+    Lost,
+}
+
+impl End {
+    fn of<T>(result: &Result<T, RequestError>) -> Self {
+        match result {
+            Ok(_) => Self::Answered,
+            Err(RequestError::Nak { code: NakCode::Refused, .. }) => Self::Refused,
+            Err(RequestError::Timeout) => Self::Timeout,
+            Err(RequestError::Nak { .. } | RequestError::NoRoute) => Self::Lost,
+            Err(other) => panic!("{other}"),
+        }
+    }
+}
 
 /// Asks everybody, each request in one of three ways.
 fn ask_all(asker: &Handle, responders: &[Handle], ends: &Ends, begun: Instant) {
     let mut threads = Vec::new();
     for number in 0..REQUESTS {
         let to = responders[number % RESPONDERS].id();
-        let ended = move |ends: &Ends| ends.lock().unwrap()[number].push(begun.elapsed());
+        let ended =
+            move |ends: &Ends, end| ends.lock().unwrap()[number].push((begun.elapsed(), end));
         let ends = Arc::clone(ends);
         match number / RESPONDERS % 100 {
             0 => {
                 let pending = asker.request(to, "WORK", &number, DEADLINE);
                 threads.push(thread::spawn(move || {
-                    drop(pending.wait());
-                    ended(&ends);
+                    let end = End::of(&pending.wait());
+                    ended(&ends, end);
                 }));
             }
             1 => {
@@ -71,15 +94,18 @@ fn ask_all(asker: &Handle, responders: &[Handle], ends: &Ends, begun: Instant) {
                     let numbers: Vec<u64> = good.map(|reply| reply.n()).collect();
                     assert!(numbers.iter().copied().eq(0..numbers.len() as u64), "{numbers:?}");
                     assert!(heard.iter().filter(|reply| reply.is_err()).count() <= 1);
-                    ended(&ends);
+                    ended(&ends, End::of(heard.last().unwrap()));
                 }));
             }
             _ => {
                 let asked = asker.with(move |cx| {
                     let called = Arc::clone(&ends);
-                    let end = move |_: &mut Cx<'_>, _| ended(&called);
-                    let asked = cx.request(to, "WORK", &number, DEADLINE, end);
-                    asked.map_or_else(|_| ended(&ends), |_| ());
+                    let asked = cx.request(to, "WORK", &number, DEADLINE, move |_, end| {
+                        ended(&called, End::of(&end));
+                    });
+                    if asked.is_err() {
+                        ended(&ends, End::of(&asked));
+                    }
                 });
                 if number % 256 == 0 {
                     asked.wait().unwrap();
@@ -124,5 +150,9 @@ pub(super) fn each_of_many_ends_once<R: Runtime>() {
     let ends = ends.lock().unwrap();
     assert!(ends.iter().all(|ends| ends.len() == 1), "one ended twice");
     let latest = ends.iter().flatten().max().unwrap();
-    assert!(*latest < asked + DEADLINE + SLACK, "one ended after {latest:?}");
+    assert!(latest.0 < asked + DEADLINE + SLACK, "one ended after {latest:?}");
+    let count = |end| ends.iter().flatten().filter(|(_, this)| *this == end).count();
+    let counts = [End::Answered, End::Refused, End::Timeout, End::Lost].map(count);
+    eprintln!("{counts:?} of {REQUESTS} answered, refused, late, lost; asked in {asked:?}");
+    assert!(counts.iter().all(|count| *count > REQUESTS / 100), "{counts:?}");
 }

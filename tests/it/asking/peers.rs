@@ -1,5 +1,6 @@
 //! The peer table, in the words of the original system.
 
+use std::slice::from_ref;
 use std::sync::mpsc::channel;
 
 use peerline_proto::{Dialect, Event, PeerId};
@@ -37,10 +38,10 @@ pub(super) fn peers_are_added_found_counted_and_forgotten<R: Runtime>() {
 
     let (peer, guest) = (PeerId::from(b.id()), guests[0].peer.clone());
     let find = |text: &str| a.find(text).wait().unwrap();
-    assert_eq!(find(&b.id().to_string()), std::slice::from_ref(&peer));
-    assert_eq!(find(&b.id().to_string()[..8].to_uppercase()), std::slice::from_ref(&peer));
-    assert_eq!(find(&addr.to_string()), std::slice::from_ref(&guest));
-    assert_eq!(find("127.0."), std::slice::from_ref(&guest));
+    assert_eq!(find(&b.id().to_string()), from_ref(&peer));
+    assert_eq!(find(&b.id().to_string()[..8].to_uppercase()), from_ref(&peer));
+    assert_eq!(find(&addr.to_string()), from_ref(&guest));
+    assert_eq!(find("127.0."), from_ref(&guest));
     assert_eq!((find(""), find("nobody")), (vec![], vec![]));
 
     assert_eq!(a.ask_for_peers(&guest).wait(), Ok(true));
