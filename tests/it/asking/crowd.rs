@@ -72,7 +72,6 @@ impl End {
 
 /// Asks everybody, each request in one of three ways.
 fn ask_all(asker: &Handle, responders: &[Handle], ends: &Ends, begun: Instant) {
-    let mut threads = Vec::new();
     for number in 0..REQUESTS {
         let to = responders[number % RESPONDERS].id();
         let ended =
@@ -81,21 +80,21 @@ fn ask_all(asker: &Handle, responders: &[Handle], ends: &Ends, begun: Instant) {
         match number / RESPONDERS % 100 {
             0 => {
                 let pending = asker.request(to, "WORK", &number, DEADLINE);
-                threads.push(thread::spawn(move || {
+                thread::spawn(move || {
                     let end = End::of(&pending.wait());
                     ended(&ends, end);
-                }));
+                });
             }
             1 => {
                 let replies = asker.request_stream(to, "WORK", &number, DEADLINE);
-                threads.push(thread::spawn(move || {
+                thread::spawn(move || {
                     let heard: Vec<_> = replies.collect();
                     let good = heard.iter().filter_map(|reply| reply.as_ref().ok());
                     let numbers: Vec<u64> = good.map(|reply| reply.n()).collect();
                     assert!(numbers.iter().copied().eq(0..numbers.len() as u64), "{numbers:?}");
                     assert!(heard.iter().filter(|reply| reply.is_err()).count() <= 1);
                     ended(&ends, End::of(heard.last().unwrap()));
-                }));
+                });
             }
             _ => {
                 let asked = asker.with(move |cx| {
@@ -115,7 +114,6 @@ fn ask_all(asker: &Handle, responders: &[Handle], ends: &Ends, begun: Instant) {
             }
         }
     }
-    threads.into_iter().for_each(|thread| thread.join().unwrap());
 }
 
 pub(super) fn each_of_many_ends_once<R: Runtime>() {
