@@ -12,7 +12,9 @@ use std::time::{Duration, Instant};
 use crowd::each_of_many_ends_once;
 use guests::{a_guest_is_answered, a_guest_is_asked};
 use peerline_proto::{Event, NakCode, PeerId, Reply};
-use peerline_runtime::{Builder, CommandError, Handle, ReplyError, RequestError, Runtime};
+use peerline_runtime::{
+    Builder, CommandError, Handle, ReplyError, RequestError, Responder, Runtime,
+};
 use peers::peers_are_added_found_counted_and_forgotten;
 
 /// How long a test waits for what must happen.
@@ -86,7 +88,7 @@ fn code(result: Result<String, RequestError>) -> NakCode {
 }
 
 fn an_answer_comes_at_once_later_and_in_parts<R: Runtime>() {
-    let (give, work) = channel::<peerline_runtime::Responder>();
+    let (give, work) = channel::<Responder>();
     let answerer = node::<R>()
         .on_request("ECHO", |_, request, responder| {
             responder.finish(&request.parse::<&str>().unwrap()).detach();
@@ -280,19 +282,23 @@ fn streamer<R: Runtime>(done: Sender<()>) -> Builder<R> {
     node::<R>().on_request("MANY", move |_, request, responder| {
         let (count, done) = (request.parse::<u32>().unwrap(), done.clone());
         thread::spawn(move || {
-            let text = "x".repeat(10_000);
-            let mut number = 0;
-            while number < count {
-                match responder.send(&(number, &text)).wait() {
-                    Ok(()) => number += 1,
-                    Err(ReplyError::Full { .. } | ReplyError::Busy) => thread::yield_now(),
-                    Err(_) => return,
-                }
-            }
+            stream(&responder, count);
             responder.finish(&()).detach();
             done.send(()).unwrap();
         });
     })
+}
+
+/// Says so many replies, as far as somebody waits for them.
+fn stream(responder: &Responder, count: u32) {
+    let (mut number, text) = (0, "x".repeat(10_000));
+    while number < count {
+        match responder.send(&(number, &text)).wait() {
+            Ok(()) => number += 1,
+            Err(ReplyError::Full { .. } | ReplyError::Busy) => thread::yield_now(),
+            Err(_) => return,
+        }
+    }
 }
 
 /// 20 MB through a stream that holds one: the sender is slowed down, and nothing is lost.

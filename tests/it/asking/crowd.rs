@@ -6,8 +6,8 @@ use std::sync::{Arc, Mutex};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use peerline_proto::NakCode;
-use peerline_runtime::{Builder, Handle, RequestError, Responder, Runtime};
+use peerline_proto::{NakCode, NodeId};
+use peerline_runtime::{Builder, Cx, Handle, RequestError, Responder, Runtime};
 
 use super::{meet, node};
 
@@ -70,47 +70,59 @@ impl End {
     }
 }
 
+/// One request, on its way.
+#[derive(Clone)]
+struct Asking {
+    number: usize,
+    to: NodeId,
+    begun: Instant,
+    ends: Ends,
+}
+
+impl Asking {
+    fn ended<T>(&self, end: &Result<T, RequestError>) {
+        let end = (self.begun.elapsed(), End::of(end));
+        self.ends.lock().unwrap()[self.number].push(end);
+    }
+
+    fn for_one(self, asker: &Handle) {
+        let pending = asker.request(self.to, "WORK", &self.number, DEADLINE);
+        thread::spawn(move || self.ended(&pending.wait()));
+    }
+
+    fn for_all(self, asker: &Handle) {
+        let replies = asker.request_stream(self.to, "WORK", &self.number, DEADLINE);
+        thread::spawn(move || {
+            let heard: Vec<_> = replies.collect();
+            let good = heard.iter().filter_map(|reply| reply.as_ref().ok());
+            let numbers: Vec<u64> = good.map(|reply| reply.n()).collect();
+            assert!(numbers.iter().copied().eq(0..numbers.len() as u64), "{numbers:?}");
+            assert!(heard.iter().filter(|reply| reply.is_err()).count() <= 1);
+            self.ended(heard.last().unwrap());
+        });
+    }
+
+    fn in_handler(self, cx: &mut Cx<'_>) {
+        let (to, number, called) = (self.to, self.number, self.clone());
+        let asked = cx.request(to, "WORK", &number, DEADLINE, move |_, end| called.ended(&end));
+        if asked.is_err() {
+            self.ended(&asked);
+        }
+    }
+}
+
 /// Asks everybody, each request in one of three ways.
 fn ask_all(asker: &Handle, responders: &[Handle], ends: &Ends, begun: Instant) {
     for number in 0..REQUESTS {
         let to = responders[number % RESPONDERS].id();
-        let ended =
-            move |ends: &Ends, end| ends.lock().unwrap()[number].push((begun.elapsed(), end));
-        let ends = Arc::clone(ends);
+        let asking = Asking { number, to, begun, ends: Arc::clone(ends) };
         match number / RESPONDERS % 100 {
-            0 => {
-                let pending = asker.request(to, "WORK", &number, DEADLINE);
-                thread::spawn(move || {
-                    let end = End::of(&pending.wait());
-                    ended(&ends, end);
-                });
-            }
-            1 => {
-                let replies = asker.request_stream(to, "WORK", &number, DEADLINE);
-                thread::spawn(move || {
-                    let heard: Vec<_> = replies.collect();
-                    let good = heard.iter().filter_map(|reply| reply.as_ref().ok());
-                    let numbers: Vec<u64> = good.map(|reply| reply.n()).collect();
-                    assert!(numbers.iter().copied().eq(0..numbers.len() as u64), "{numbers:?}");
-                    assert!(heard.iter().filter(|reply| reply.is_err()).count() <= 1);
-                    ended(&ends, End::of(heard.last().unwrap()));
-                });
-            }
+            0 => asking.for_one(asker),
+            1 => asking.for_all(asker),
             _ => {
-                let asked = asker.with(move |cx| {
-                    let called = Arc::clone(&ends);
-                    let asked = cx.request(to, "WORK", &number, DEADLINE, move |_, end| {
-                        ended(&called, End::of(&end));
-                    });
-                    if asked.is_err() {
-                        ended(&ends, End::of(&asked));
-                    }
-                });
-                if number % 256 == 0 {
-                    asked.wait().unwrap();
-                } else {
-                    asked.detach();
-                }
+                let asked = asker.with(move |cx| asking.in_handler(cx));
+                // No more commands at once than the queue takes.
+                if number % 256 == 0 { asked.wait().unwrap() } else { asked.detach() }
             }
         }
     }
