@@ -129,7 +129,7 @@ fn nodes_run_on_an_executor_of_the_callers() {
 #[test]
 fn a_dropped_task_answers_who_waits() {
     let (embedded, handle) = Embedded::new(Builder::new()).unwrap();
-    let pending = handle.stats();
+    let pending = handle.peers();
     drop(embedded);
     assert_eq!(pending.wait(), Err(CommandError::Stopped));
 }
