@@ -34,7 +34,7 @@ pub(crate) struct Sink(Arc<Shared>);
 /// What the driver looks at while it waits for a reader.
 pub(crate) struct Watch(Arc<Shared>);
 
-/// The replies to a request, in order: each an `Ok`, the last one first of nothing. A request that
+/// The replies to a request, in order: each an `Ok`, and nothing after the last. A request that
 /// ends without its last reply gives one `Err`, and then nothing more.
 ///
 /// An iterator that waits for the next reply. 256 replies or 1 MiB may wait in it, and 64 MiB in
