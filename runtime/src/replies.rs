@@ -307,11 +307,11 @@ pub(crate) mod tests {
         let mut replies = Vec::new();
         for _ in 0..count {
             node.received(conn, &frame, now);
-            while let Some(event) = node.poll_event() {
-                if let Event::Reply(reply) = event {
-                    replies.push(reply);
-                }
-            }
+            let events = core::iter::from_fn(|| node.poll_event());
+            replies.extend(events.filter_map(|event| match event {
+                Event::Reply(reply) => Some(reply),
+                _ => None,
+            }));
         }
         node.closed(conn, TransportError::Eof, now);
         let Some(Event::Reply(last)) = node.poll_event() else { panic!("no last reply") };

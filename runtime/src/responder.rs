@@ -241,7 +241,7 @@ mod tests {
         let said = "REPL\0\0\0\x01aDATA\0\0\0\x01bREPL\0\0\0\x01c";
         assert_eq!(told(&mut node, conn, &remote), said);
         assert!(last.wait().is_ok());
-        assert!(!remote.take(&mut VecDeque::new()).is_some(), "nothing more was said");
+        assert!(remote.take(&mut VecDeque::new()).is_none(), "nothing more was said");
         assert!(remote.may_sleep());
     }
 

@@ -209,10 +209,6 @@ impl Watch {
                 self.frames.insert(conn);
             }
         }
-        if first.is_some_and(|first| first != b'{') {
-            // A frame, which has no line to end; what comes back is judged by the vectors.
-            self.spoke.insert(conn);
-        }
         // From `!` on it may be a frame, which is judged by its length.
         blanks > BLANKS || first.is_some_and(|first| first < b' ')
     }
