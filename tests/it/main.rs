@@ -11,6 +11,7 @@ mod documents;
 mod explore;
 mod golden;
 mod handles;
+mod mixed_chat;
 #[cfg(target_os = "linux")] // network namespaces
 mod netns;
 mod node_limits;

@@ -15,6 +15,7 @@ pub mod explore;
 pub mod hostile;
 pub mod net;
 pub mod oracle;
+pub mod originals;
 pub mod swarm;
 pub mod vectors;
 
