@@ -144,8 +144,8 @@ fn an_original_that_is_gone_is_forgotten_and_the_others_hear_on() {
 }
 
 /// Several bridges, a triangle of originals, some that write anew what they pass on, two time
-/// zones. At most `in_flight` lines are said within a second. Returns how often an original showed a
-/// line again.
+/// zones. At most `in_flight` lines are said within a second. Returns how often an original showed
+/// a line again.
 fn mixed(seed: u64, in_flight: usize) -> usize {
     let joined: [&[HostId]; 5] = [&[0, 1], &[1], &[1, 2], &[2], &[0]];
     let (mut world, hosts) = world(seed, 4, &joined);
