@@ -12,6 +12,7 @@ mod explore;
 mod golden;
 mod handles;
 mod mixed_chat;
+mod mixed_guests;
 #[cfg(target_os = "linux")] // network namespaces
 mod netns;
 mod node_limits;

@@ -6,8 +6,8 @@ use std::net::{Ipv4Addr, SocketAddr};
 use std::time::Duration;
 
 use peerline_proto::{
-    ByeReason, CloseReason, ConnId, Delivery, Event, Instant, Message, Node, PeerId, Side, Stats,
-    TransportError, testing,
+    ByeReason, CloseReason, ConnId, Delivery, Event, Instant, MAX_FIRST_LINE, Message, Node,
+    PeerId, Side, Stats, TransportError, testing,
 };
 
 use crate::net::pipe::READ_AT_ONCE;
@@ -87,6 +87,10 @@ pub(crate) struct Watch {
     paused: BTreeSet<ConnId>,
     /// Nothing is wrong anywhere, so that nothing excuses the node.
     pub(crate) strict: bool,
+    /// Connections that are a guest's.
+    guests: BTreeSet<ConnId>,
+    /// The first bytes of those that may be.
+    first: BTreeMap<ConnId, Vec<u8>>,
     /// When a byte last came.
     heard: BTreeMap<ConnId, Instant>,
     /// Bytes of unfinished lines.
@@ -121,6 +125,7 @@ impl Watch {
         let own = self.own.get(&addr).is_some_and(|until| now < *until);
         Rule::NoSelf.check(!own, || format!("{addr} reached ourselves and is dialled again"));
         if testing::calls_guest(node, conn) {
+            self.guests.insert(conn);
             // Each exchange with a guest has a connection of its own.
             let calls = self.open.keys().filter(|conn| testing::calls_guest(node, **conn)).count();
             let most = 5 * limits.guests + limits.guest_visits + TOLD;
@@ -171,7 +176,11 @@ impl Watch {
 
     pub(crate) fn on_drop(&mut self, conn: ConnId) {
         self.dropped.insert(conn);
-        if let Some(open) = self.open.get_mut(&conn).filter(|open| open.dialled) {
+        self.first.remove(&conn);
+        if self.guests.remove(&conn) {
+            // A guest's exchange ends without an event.
+            self.open.remove(&conn);
+        } else if let Some(open) = self.open.get_mut(&conn).filter(|open| open.dialled) {
             open.dropped = true;
             let dialled = self.dialled.entry(open.addr).or_default();
             dialled.in_flight = dialled.in_flight.saturating_sub(1);
@@ -187,6 +196,14 @@ impl Watch {
     /// True if the first byte that is no blank is now seen to be of no dialect, or never comes.
     pub(crate) fn on_bytes_in(&mut self, conn: ConnId, bytes: &[u8], now: Instant) -> bool {
         self.bytes_in += bytes.len() as u64;
+        if self.open.get(&conn).is_some_and(|open| !open.dialled && !open.up) {
+            let first = self.first.entry(conn).or_default();
+            first.extend(&bytes[..bytes.len().min(MAX_FIRST_LINE - first.len())]);
+            if begins_as_guest(first) {
+                self.guests.insert(conn);
+                self.spoke.insert(conn);
+            }
+        }
         self.heard.insert(conn, now);
         let before = self.unfinished.get(&conn).copied().unwrap_or_default();
         let end = bytes.iter().rposition(|byte| *byte == b'\n');
@@ -425,7 +442,9 @@ impl Watch {
         let closing = if self.behind { limits.flush_timeout } else { Duration::ZERO };
         let more = self.patience(node, limits.duplicate_wait + limits.duplicate_fresh + closing);
         let most = [Duration::ZERO, dial].map(|dial| self.patience(node, greet + dial) + more);
-        for (conn, open) in self.waiting() {
+        // A guest has its own time, which is longer.
+        let native = |(conn, _): &(&ConnId, &Conn)| !self.guests.contains(conn);
+        for (conn, open) in self.waiting().filter(native) {
             let (age, most) = (now.saturating_since(open.since), most[usize::from(open.dialled)]);
             Rule::Limits.check(age <= most, || {
                 format!("{conn} of {} is without hello for {age:?}", open.addr)
@@ -533,6 +552,16 @@ impl Watch {
         Rule::Accounting.check(gone >= stats.lines_out, || {
             format!("of {} lines {gone} were written, lost or dropped", stats.lines_out)
         });
+    }
+}
+
+/// Whether these first bytes are those of a guest: no object, or one with chat's key.
+fn begins_as_guest(first: &[u8]) -> bool {
+    let text = first.trim_ascii_start();
+    match text.first() {
+        Some(b'{') => text.windows(10).any(|word| word == b"\"msg_type\""),
+        Some(byte) => *byte > b' ',
+        None => false,
     }
 }
 

@@ -240,7 +240,7 @@ impl World {
             return;
         }
         let lured = self.net.lured(chat.peer.addr);
-        chat.open.extend(&lured[chat.seen..]);
+        chat.open.extend(lured.get(chat.seen..).unwrap_or_default());
         chat.seen = lured.len();
         let net = &self.net;
         let Chatting { open, backlog, .. } = chat;
@@ -259,7 +259,7 @@ impl World {
     fn tend_btpeer(&mut self, number: usize) {
         let Framing { peer, seen, open } = &mut self.frames[number];
         let lured = self.net.lured(peer.addr);
-        open.extend(&lured[*seen..]);
+        open.extend(lured.get(*seen..).unwrap_or_default());
         *seen = lured.len();
         let net = &mut self.net;
         open.retain(|stranger| {
@@ -274,7 +274,7 @@ impl World {
 
     fn tend_articles(&mut self) {
         for Listening { addr, id, seen } in &mut self.articles {
-            for stranger in &self.net.lured(*addr)[*seen..] {
+            for stranger in self.net.lured(*addr).get(*seen..).unwrap_or_default() {
                 let node = Article::new(id, &addr.to_string(), true);
                 self.talks.push(Talking { node, stranger: *stranger, heard: 0 });
             }
