@@ -217,9 +217,12 @@ impl Links {
     /// Dials to guests, and exchanges with those that we dialled.
     pub(crate) fn guests_under_way(&self) -> usize {
         let visits = self.iter().filter(|(_, link)| match &link.phase {
-            Phase::Dialing { call: Call::Btpeer(_) | Call::Chat { .. }, .. } => true,
+            Phase::Dialing { call: Call::Btpeer(_) | Call::Chat { to: None, .. }, .. } => true,
             Phase::Guest(Exchange::Visiting(_)) => true,
-            Phase::Dialing { call: Call::Native { .. }, .. }
+            // What is said to a remembered chat peer has bounds of its own.
+            Phase::Dialing {
+                call: Call::Native { .. } | Call::Chat { to: Some(_), .. }, ..
+            }
             | Phase::Greeting(_)
             | Phase::Ready(_)
             | Phase::Guest(Exchange::Answering { .. } | Exchange::Telling { .. })
