@@ -188,7 +188,7 @@ impl Node {
     ) -> Option<Result<(), ReplyError>> {
         let conn = self.btpeer.asker(to.number())?;
         let limit = KIND;
-        if kind.len() > limit || !kind.is_ascii() {
+        if !btpeer::is_kind(kind) {
             return Some(Err(ReplyError::KindTooLong { len: kind.len(), limit }));
         }
         let payload = btpeer::body_to_payload(body.as_str());
@@ -292,7 +292,7 @@ impl Node {
         if self.is_listening(addr) {
             return Err(RequestError::Own);
         }
-        if kind.len() > KIND || !kind.is_ascii() {
+        if !btpeer::is_kind(kind) {
             return Err(RequestError::KindTooLong { len: kind.len(), limit: KIND });
         }
         let payload = btpeer::body_to_payload(body.as_str());

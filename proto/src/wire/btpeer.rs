@@ -53,7 +53,8 @@ impl fmt::Debug for FrameKind {
     }
 }
 
-fn is_kind(text: &str) -> bool {
+/// Whether a text can be the kind of a frame: one to four characters of printable ASCII.
+pub(crate) fn is_kind(text: &str) -> bool {
     !text.is_empty() && text.len() <= 4 && text.bytes().all(|byte| matches!(byte, b' '..=b'~'))
 }
 
