@@ -10,6 +10,7 @@ mod conformance;
 mod documents;
 mod explore;
 mod golden;
+mod guests_abuse;
 mod handles;
 mod mixed_chat;
 mod mixed_guests;
