@@ -10,6 +10,7 @@
 mod canary;
 mod dialect;
 mod framing;
+mod guests;
 mod input;
 mod message;
 mod network;
@@ -23,6 +24,7 @@ mod watched;
 pub use canary::canary;
 pub use dialect::dialect_detect;
 pub use framing::{frame_bidi, frame_chunks};
+pub use guests::guest_bytes;
 pub use message::msg_roundtrip;
 pub use network::mini_net;
 pub use ops::node_ops;
@@ -41,10 +43,11 @@ pub struct Target {
 }
 
 /// All of them but [`canary()`], which panics by design.
-pub const TARGETS: [Target; 10] = [
+pub const TARGETS: [Target; 11] = [
     Target { name: "dialect_detect", check: dialect_detect },
     Target { name: "frame_bidi", check: frame_bidi },
     Target { name: "frame_chunks", check: frame_chunks },
+    Target { name: "guest_bytes", check: guest_bytes },
     Target { name: "mini_net", check: mini_net },
     Target { name: "msg_roundtrip", check: msg_roundtrip },
     Target { name: "node_ops", check: node_ops },

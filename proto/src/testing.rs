@@ -15,6 +15,7 @@ use crate::session::{self, PhaseName};
 use crate::time::Instant;
 use crate::wire::framing::Framer;
 use crate::wire::native::{self, MsgKind};
+use crate::wire::{self, btpeer, chat};
 
 /// Reads one line as a node does: `Ok(None)` for an empty one, else the name of its kind and the
 /// number of its fields that are unknown.
@@ -37,6 +38,52 @@ fn kind_name(kind: MsgKind) -> String {
 /// Whether a connection of a node is a dial or visit to a guest, and so no native one.
 pub fn calls_guest(node: &Node, conn: ConnId) -> bool {
     node.calls_guest(conn)
+}
+
+/// Cuts a stream into BTPeer frames as a connection does.
+#[derive(Clone, Debug, Default)]
+pub struct GuestFrames(btpeer::Frames);
+
+impl GuestFrames {
+    /// Feeds a piece of the stream and appends the payloads of the whole frames to `payloads`.
+    ///
+    /// # Errors
+    /// The length that is over the limit.
+    pub fn feed(
+        &mut self,
+        mut piece: &[u8],
+        limit: usize,
+        payloads: &mut Vec<Vec<u8>>,
+    ) -> Result<(), u32> {
+        while let Some(frame) = self.0.next(&mut piece, limit).map_err(|long| long.len)? {
+            payloads.push(frame.payload);
+        }
+        Ok(())
+    }
+
+    /// Bytes kept of an unfinished frame.
+    pub fn pending(&self) -> usize {
+        self.0.pending()
+    }
+}
+
+/// A payload of BTPeer as the body that the application sees, and back.
+pub fn guest_body(payload: &[u8]) -> (String, Vec<u8>) {
+    let body = btpeer::payload_to_body(payload);
+    let back = btpeer::body_to_payload(&body);
+    (body, back)
+}
+
+/// Type, `msg`, originator and time of a chat object, if it is one.
+pub fn chat_object(text: &str) -> Option<(String, String, String, String)> {
+    let object = chat::parse(text).ok()?;
+    let (kind, msg) = (format!("{:?}", object.msg_type), object.msg.text.into());
+    Some((kind, msg, object.originator.into_owned(), object.time.into_owned()))
+}
+
+/// The number by which a line of chat is known again.
+pub fn chat_key(originator: &str, msg: &str, time: &str) -> u64 {
+    wire::chat_key::chat_key(originator, msg, time, (1, 2))
 }
 
 /// Cuts a stream into lines as a connection does.

@@ -12,6 +12,7 @@ pub mod conformance;
 pub mod descriptors;
 pub mod entropy;
 pub mod explore;
+pub mod guest_oracle;
 pub mod hostile;
 pub mod net;
 pub mod oracle;

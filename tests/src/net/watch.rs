@@ -10,6 +10,7 @@ use peerline_proto::{
     PeerId, Side, Stats, TransportError, testing,
 };
 
+use crate::guest_oracle;
 use crate::net::pipe::READ_AT_ONCE;
 use crate::net::rules::Rule;
 
@@ -199,7 +200,7 @@ impl Watch {
         if self.open.get(&conn).is_some_and(|open| !open.dialled && !open.up) {
             let first = self.first.entry(conn).or_default();
             first.extend(&bytes[..bytes.len().min(MAX_FIRST_LINE - first.len())]);
-            if begins_as_guest(first) {
+            if guest_oracle::begins_as_guest(first) {
                 self.guests.insert(conn);
                 self.spoke.insert(conn);
             }
@@ -552,16 +553,6 @@ impl Watch {
         Rule::Accounting.check(gone >= stats.lines_out, || {
             format!("of {} lines {gone} were written, lost or dropped", stats.lines_out)
         });
-    }
-}
-
-/// Whether these first bytes are those of a guest: no object, or one with chat's key.
-fn begins_as_guest(first: &[u8]) -> bool {
-    let text = first.trim_ascii_start();
-    match text.first() {
-        Some(b'{') => text.windows(10).any(|word| word == b"\"msg_type\""),
-        Some(byte) => *byte > b' ',
-        None => false,
     }
 }
 
