@@ -293,6 +293,10 @@ pub(crate) mod tests {
         Remote::new(NodeId::from_random_bytes([7; 16]), Vec::new(), Waker::noop().clone())
     }
 
+    fn reply_in(event: Event) -> Option<Reply> {
+        if let Event::Reply(reply) = event { Some(reply) } else { None }
+    }
+
     /// Replies with bodies of about this length, the last one last.
     pub(crate) fn replies(count: usize, len: usize) -> Vec<Reply> {
         let (mut node, now) = (node(), Instant::ZERO);
@@ -308,10 +312,7 @@ pub(crate) mod tests {
         for _ in 0..count {
             node.received(conn, &frame, now);
             let events = core::iter::from_fn(|| node.poll_event());
-            replies.extend(events.filter_map(|event| match event {
-                Event::Reply(reply) => Some(reply),
-                _ => None,
-            }));
+            replies.extend(events.filter_map(reply_in));
         }
         node.closed(conn, TransportError::Eof, now);
         let Some(Event::Reply(last)) = node.poll_event() else { panic!("no last reply") };
