@@ -8,7 +8,8 @@ use alloc::vec::Vec;
 
 const ALPHABET: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
 
-pub(crate) fn encode(bytes: &[u8]) -> String {
+/// The text of these bytes.
+pub fn encode(bytes: &[u8]) -> String {
     let mut text = String::with_capacity(bytes.len().div_ceil(3).saturating_mul(4));
     for group in bytes.chunks(3) {
         let (a, b, c) = (part(group, 0), part(group, 1), part(group, 2));
@@ -22,7 +23,7 @@ pub(crate) fn encode(bytes: &[u8]) -> String {
 }
 
 /// The bytes, or `None` if the text is not what [`encode`] makes of any.
-pub(crate) fn decode(text: &str) -> Option<Vec<u8>> {
+pub fn decode(text: &str) -> Option<Vec<u8>> {
     let (groups, rest) = (text.as_bytes().chunks_exact(4), text.len() % 4);
     if rest != 0 {
         return None;

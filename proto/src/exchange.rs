@@ -3,8 +3,10 @@
 //! Values only. A request or reply shares the line it came in, as a message does; one that came in
 //! another dialect has texts of its own.
 
+use alloc::boxed::Box;
 use alloc::sync::Arc;
 use core::fmt;
+use core::net::SocketAddr;
 use core::ops::Range;
 
 use serde::Deserialize;
@@ -179,6 +181,8 @@ pub struct Request {
     words: Words,
     deadline: Instant,
     time: UnixTime,
+    /// Apart, so that events stay small.
+    source: Option<Box<SocketAddr>>,
 }
 
 impl Request {
@@ -189,7 +193,13 @@ impl Request {
         deadline: Instant,
         time: UnixTime,
     ) -> Self {
-        Self { reply_to, from, words, deadline, time }
+        Self { reply_to, from, words, deadline, time, source: None }
+    }
+
+    /// The same, from a guest whose connection comes from here.
+    pub(crate) fn at(mut self, source: SocketAddr) -> Self {
+        self.source = Some(Box::new(source));
+        self
     }
 
     /// Its name, for the answer.
@@ -200,6 +210,12 @@ impl Request {
     /// Who asks, by its own word or that of whoever passed it on.
     pub fn from(&self) -> &PeerId {
         &self.from
+    }
+
+    /// Where a guest's connection comes from, which is more than its word; none if a native peer
+    /// asks, whose request may have come a long way.
+    pub fn source(&self) -> Option<SocketAddr> {
+        self.source.as_deref().copied()
     }
 
     /// Its kind. A peer chose it: escape it before it reaches a terminal.
@@ -352,6 +368,9 @@ mod tests {
             assert_eq!(reply.parse::<(u8, u8)>().ok(), Some((1, 2)));
             assert_eq!((request.size(), reply.size()), (size, size));
             assert_eq!((request.time(), request.deadline()), (time, at));
+            assert_eq!(request.source(), None);
+            let source = SocketAddr::from(([192, 0, 2, 1], 7));
+            assert_eq!(request.clone().at(source).source(), Some(source));
             let shown = format!("{request:?} {reply:?}");
             assert!(shown.contains("body_len: 5") && !shown.contains("[1,2]"), "{shown}");
         }

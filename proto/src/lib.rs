@@ -30,7 +30,8 @@ extern crate std;
 
 mod action;
 mod backoff;
-mod base64;
+#[doc(hidden)]
+pub mod base64;
 mod book;
 mod broadcast;
 mod budget;

@@ -196,6 +196,12 @@ impl Cx<'_> {
         Ok(self.node.refuse(to, code, self.now)?)
     }
 
+    /// How many bytes of the reply under way have come, and how many there will be; see
+    /// [`Node::progress`].
+    pub fn progress(&self, request: RequestId) -> Option<(usize, Option<usize>)> {
+        self.node.progress(request)
+    }
+
     /// What answers a request that came as an event. Dropped, it refuses; so make it once.
     pub fn responder(&self, request: &Request) -> Responder {
         Responder::new(self.remote, request)

@@ -228,6 +228,31 @@ fn a_result_for_a_btpeer_is_the_framework_s_frame_to_the_byte() {
     assert_eq!(net.heard_bytes(net.lured(peer())[0]), vector.bytes());
 }
 
+#[test]
+fn how_much_of_a_long_reply_has_come_can_be_asked() {
+    let mut net = Net::new(3);
+    let host = net.add();
+    net.lure(peer());
+    let body = Payload::encode("a name").unwrap();
+    let request =
+        net.with(host, |node, now| node.request_at(peer(), "FGET", &body, 30 * SECOND, now));
+    let request = request.unwrap();
+    assert_eq!(net.node(host).progress(request), None, "not connected");
+    let whole = frame("REPL", b"0123456789");
+    for (from, to, expected) in
+        [(0, 0, (0, None)), (0, 7, (0, None)), (7, 11, (3, Some(10))), (11, 18, (10, Some(10)))]
+    {
+        net.run_for(SECOND);
+        let visit = net.lured(peer())[0];
+        net.say(visit, &whole[from..to]);
+        net.run_for(SECOND);
+        assert_eq!(net.node(host).progress(request), Some(expected), "{to} bytes");
+    }
+    net.hang_up(net.lured(peer())[0]);
+    net.run_for(SECOND);
+    assert_eq!(net.node(host).progress(request), None, "it is over");
+}
+
 /// What a node says to the chat peer `vec-a` on connections of its own, at that time of its clock.
 fn said_to_chat(millis: u64, deed: impl FnOnce(&mut Node, Instant)) -> (String, Vec<String>) {
     let id = Identity::new(NodeId::from_random_bytes([1; 16]));

@@ -169,11 +169,12 @@ impl Node {
         };
         *token = number;
         let until = *until;
+        let source = link.addr;
         self.btpeer.asks(number, conn);
         let words = Words::Own { kind: kind.into(), body: btpeer::payload_to_body(payload).into() };
         let from = PeerId::Guest(from);
         let request = Request::new(ReplyTo::new(number), from, words, until, self.unix());
-        self.emit(Event::Request(request));
+        self.emit(Event::Request(request.at(source)));
     }
 
     // ---- and is answered ----
@@ -307,6 +308,35 @@ impl Node {
         let number = GUEST | self.guest_count;
         self.visit(addr, Errand::Request(number), (kind, &payload), deadline);
         Ok(RequestId::new(number))
+    }
+
+    /// How many bytes of the reply under way have come, and how many there will be, as far as it
+    /// says; `None` for a request that is not of a BTPeer peer, or has ended. Looks at every
+    /// connection, so it is for showing how far a long reply is, now and then.
+    ///
+    /// ```
+    /// # use peerline_proto::*;
+    /// # use core::time::Duration;
+    /// # let id = Identity::new(NodeId::from_random_bytes([1; 16]));
+    /// # let mut node = Node::new(Config::default(), id, [7; 32], Start::default());
+    /// let (addr, body) = ("192.0.2.1:5999".parse()?, Payload::encode("report.txt")?);
+    /// let within = Duration::from_secs(5);
+    /// let request = node.request_at(addr, "FGET", &body, within, Instant::ZERO)?;
+    /// assert_eq!(node.progress(request), None, "nobody is connected yet");
+    /// # Ok::<(), Box<dyn core::error::Error>>(())
+    /// ```
+    pub fn progress(&self, request: RequestId) -> Option<(usize, Option<usize>)> {
+        let errand = Errand::Request(request.number());
+        self.links.iter().find_map(|(_, link)| match &link.phase {
+            Phase::Guest(Exchange::Visiting(visit)) if visit.errand == errand => {
+                Some(visit.progress())
+            }
+            Phase::Dialing { .. }
+            | Phase::Greeting(_)
+            | Phase::Ready(_)
+            | Phase::Guest(_)
+            | Phase::Closing(_) => None,
+        })
     }
 
     /// Asks a guest by its name.

@@ -69,6 +69,13 @@ impl Visit {
         self.frames.next(rest, max_frame).map_err(too_long)
     }
 
+    /// Bytes that have come of the reply under way, and its length. A reply held back is whole.
+    pub(crate) fn progress(&self) -> (usize, Option<usize>) {
+        let whole = self.held.as_ref().map(|frame| frame.payload.len());
+        let under_way = self.frames.announced().map(|len| (self.frames.arrived(), Some(len)));
+        under_way.or_else(|| whole.map(|len| (len, whole))).unwrap_or_default()
+    }
+
     /// Bytes held of replies.
     pub(crate) fn held(&self) -> usize {
         let whole = self.held.as_ref().map_or(0, |frame| frame.payload.len());

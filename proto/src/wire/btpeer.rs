@@ -129,6 +129,17 @@ impl Frames {
         self.known.saturating_add(self.payload.len())
     }
 
+    /// What the unfinished frame says of its payload's length, once it has said it.
+    pub(crate) fn announced(&self) -> Option<usize> {
+        let len = FrameHeader::new(self.header).len;
+        (self.known == HEADER).then_some(usize::try_from(len).unwrap_or(usize::MAX))
+    }
+
+    /// Bytes of that payload which have arrived.
+    pub(crate) fn arrived(&self) -> usize {
+        self.payload.len()
+    }
+
     fn read_header(&mut self, input: &mut &[u8]) {
         let missing = self.header.get_mut(self.known..).unwrap_or_default();
         let count = missing.len().min(input.len());
@@ -311,8 +322,10 @@ mod tests {
         }
         let (found, error, state) = frames(stream.chunks(1), 6);
         assert_eq!((&found[..], error, state.pending()), (&expected[..], None, 10));
+        assert_eq!((state.announced(), state.arrived()), (Some(6), 2));
         let (found, error, state) = frames([&b"NA"[..]], 6);
         assert_eq!((found, error, state.pending()), (vec![], None, 2));
+        assert_eq!((state.announced(), state.arrived()), (None, 0));
     }
 
     #[test]

@@ -39,6 +39,7 @@ pub(super) fn a_guest_is_answered<R: Runtime>() {
         .on_request("QUER", |_, request, responder| {
             assert!(matches!(request.from(), PeerId::Guest(_)));
             assert_eq!(request.body(), "\"what\"");
+            assert!(request.source().is_some_and(|source| source.ip().is_loopback()));
             thread::spawn(move || {
                 responder.send(&"first").wait().unwrap();
                 let bytes = serde_json::json!({ "base64": "/wA=" });
