@@ -3,6 +3,8 @@
 //! Decides names, defaults and the words of the help, examples first. Whether an address can be
 //! used is for the node to say.
 
+use std::path::PathBuf;
+
 use clap::{ArgAction, Parser, Subcommand, ValueEnum, value_parser};
 
 /// Examples before options: most readers need nothing else.
@@ -13,6 +15,7 @@ const EXAMPLES: &str = "Examples:
   peerline chat                              prints what the other person must type
   peerline chat --join 192.168.1.7:4040      the other person
   peerline node --listen 0.0.0.0:4040        a meeting point without a screen
+  peerline share ~/music --join 10.0.0.7:40  files for others, and theirs
   peerline simulate --seed 7                 a network in a storm, on virtual time";
 
 const CHAT_EXAMPLES: &str = "Examples:
@@ -22,7 +25,16 @@ What you type is said to all; /help lists the commands.";
 
 const NODE_EXAMPLES: &str = "Examples:
   peerline node --listen 0.0.0.0:4040               a meeting point for others
-  peerline node --join 192.168.1.7:4040 > events    what it hears, a line each";
+  peerline node --join 10.0.0.7:40 <commands >heard   two pipes of a script
+It obeys stdin, one command a line, and answers `ok …` or `error …`:
+  join [btpeer|chat] ADDR, broadcast KIND BODY, send PEER KIND BODY, ask PEER, forget PEER,
+  request PEER|btpeer:ADDR KIND BODY, peers, live, quit. BODY is JSON, or else text.";
+
+const SHARE_EXAMPLES: &str = "Examples:
+  peerline share music --join 192.168.1.7:4040      natively
+  peerline share music --join-btpeer 10.0.0.7:5000  with the BTPeer framework's file sharers
+It obeys stdin, one command a line, and answers `ok …` or `error …`:
+  search KEY [TTL], get FILE from PEER-OR-ADDR, list, peers, quit. What is got lands in FOLDER.";
 
 const DEMO_EXAMPLES: &str = "Examples:
   peerline demo && echo it works";
@@ -35,7 +47,7 @@ const CHAT_STATUS: &str =
     "Exit status: 0 after /quit and Ctrl-D, 130 after Ctrl-C, 143 after SIGTERM, 1 on failure.";
 
 const NODE_STATUS: &str =
-    "Exit status: 130 after Ctrl-C, 143 after SIGTERM, 1 on failure. Both signals say bye first.";
+    "Exit status: 0 after quit, 130 after Ctrl-C, 143 after SIGTERM, 1 on failure.";
 
 const DEMO_STATUS: &str =
     "Exit status: 0 if every message arrived exactly once where it should, else 1.";
@@ -63,9 +75,12 @@ pub(crate) enum Command {
     /// Talk with everybody on the network, line by line.
     #[command(before_help = CHAT_EXAMPLES, after_help = CHAT_STATUS, help_template = TEMPLATE)]
     Chat(ChatArgs),
-    /// Run a node without a screen: others meet through it, and it prints what it hears.
+    /// Run a node without a screen: it prints what it hears, and obeys its standard input.
     #[command(before_help = NODE_EXAMPLES, after_help = NODE_STATUS, help_template = TEMPLATE)]
     Node(NodeArgs),
+    /// Share the files of a folder with native and BTPeer peers, and get theirs.
+    #[command(before_help = SHARE_EXAMPLES, after_help = NODE_STATUS, help_template = TEMPLATE)]
+    Share(ShareArgs),
     /// Run networks on virtual time, with faults that a seed draws, and hold them to the rules.
     #[command(
         before_help = SIMULATE_EXAMPLES, after_help = SIMULATE_STATUS, help_template = TEMPLATE
@@ -124,16 +139,31 @@ pub(crate) struct NodeArgs {
     pub(crate) net: NetArgs,
 }
 
+/// The options of `share`.
+#[derive(Debug, clap::Args)]
+pub(crate) struct ShareArgs {
+    /// The folder: its files are for all; what is hidden in it, and folders in it, are not.
+    pub(crate) folder: PathBuf,
+    /// Join this BTPeer peer, as host:port; may be given several times.
+    #[arg(long, value_name = "ADDR")]
+    pub(crate) join_btpeer: Vec<String>,
+    /// Call guests at any host they name, not only where they speak from.
+    #[arg(long)]
+    pub(crate) any_host: bool,
+    #[command(flatten)]
+    pub(crate) net: NetArgs,
+}
+
 /// What every node of a network needs to be told.
 #[derive(Debug, clap::Args)]
 pub(crate) struct NetArgs {
-    /// Listen here; may be given several times [default: any port of any address].
+    /// Listen here; may be repeated [default: any port of any address].
     #[arg(short, long, value_name = "ADDR")]
     pub(crate) listen: Vec<String>,
     /// Join through this node, as host:port; may be given several times.
     #[arg(short, long, value_name = "ADDR")]
     pub(crate) join: Vec<String>,
-    /// The network's name: only nodes of the same network meet.
+    /// The network's name: only nodes of one network meet.
     #[arg(long, value_name = "NAME", default_value = DEFAULT_NETWORK)]
     pub(crate) network: String,
     /// The most peers at once; 0 for no limit.
@@ -178,6 +208,7 @@ impl Args {
             Command::Demo(args) => args.verbose,
             Command::Chat(args) => args.net.verbose,
             Command::Node(args) => args.net.verbose,
+            Command::Share(args) => args.net.verbose,
             Command::Simulate(args) => args.verbose,
         }
     }
@@ -196,8 +227,8 @@ mod tests {
 
     #[test]
     fn every_help_fits_on_a_screen_and_begins_with_examples() {
-        let names =
-            ["demo", "chat", "node", "simulate"].map(|name| vec!["peerline", name, "--help"]);
+        let names = ["demo", "chat", "node", "share", "simulate"]
+            .map(|name| vec!["peerline", name, "--help"]);
         for line in [vec!["peerline", "--help"]].into_iter().chain(names) {
             let help = Args::try_parse_from(&line).unwrap_err().to_string();
             assert!(help.lines().count() <= 25, "{line:?} has {} lines", help.lines().count());

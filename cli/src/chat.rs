@@ -14,7 +14,8 @@ use std::net::SocketAddr;
 use std::time::Duration;
 
 use peerline_mio::{
-    CloseReason, ConnId, Delivery, DialError, Event, Handle, Message, PeerId, PeerInfo, Side,
+    CloseReason, ConnId, Delivery, DialError, Event, Handle, Message, NakCode, PeerId, PeerInfo,
+    Side,
 };
 
 use crate::args::ChatArgs;
@@ -39,7 +40,7 @@ const HELP: &str =
 
 /// Chats until somebody wants no more.
 pub(crate) fn run(args: &ChatArgs) -> Result<End, Failure> {
-    let Started { handle, events } = start::start(&args.net, None, Some(&args.name))?;
+    let Started { handle, events } = start::start(&args.net, start::Wishes::named(&args.name))?;
     let inbox = Inbox::new(&handle, events)?;
     let mut chat = Chat::new(&args.name, &handle, inbox);
     let ended = chat.welcome(args).and_then(|()| {
@@ -105,6 +106,8 @@ impl<'h> Chat<'h> {
             Input::LongLine => show("* that line is too long; nobody heard it")?,
             Input::Event(event) => self.on_event(event)?,
             Input::Found { name, addrs } => self.on_found(&name, addrs)?,
+            // Nobody works for a chat.
+            Input::Said(_) | Input::Bar(_) => {}
             Input::Closed => return Ok(Some(End::Done)),
             Input::Signal(number) => return Ok(Some(End::Signal(number))),
             Input::NodeEnded => return Err("the node has ended by itself".into()),
@@ -226,13 +229,23 @@ impl<'h> Chat<'h> {
                 self.on_failure(conn, addr, side, &reason)
             }
             Event::Impersonated { .. } => show("* somebody speaks under the id of this node"),
-            Event::Request(_)
+            Event::Request(request) => {
+                self.handle.responder(&request).refuse(NakCode::NoHandler).detach();
+                Ok(())
+            }
+            Event::GuestJoined { peer, dialect, addr } => {
+                show(&format!("+ {} is here with {dialect}, at {addr}", self.names.show(&peer)))
+            }
+            Event::GuestLeft { peer, dialect, .. } => {
+                show(&format!("- {} with {dialect} is gone", self.names.show(&peer)))
+            }
+            Event::JoinRefused { addr, text, .. } => {
+                let text = escape::text(&text, escape::MOST_TEXT);
+                show(&format!("* {addr} did not take us: {text}"))
+            }
+            Event::GuestPeers { .. }
             | Event::Reply(_)
             | Event::RequestFailed { .. }
-            | Event::GuestJoined { .. }
-            | Event::GuestLeft { .. }
-            | Event::JoinRefused { .. }
-            | Event::GuestPeers { .. }
             | Event::Writable { .. }
             | Event::PeerError { .. } => Ok(()),
             // Another crate's enum, which may grow; what is new is in the log.

@@ -40,13 +40,35 @@ pub(crate) enum Input {
         /// Its addresses.
         addrs: io::Result<Vec<SocketAddr>>,
     },
+    /// Work on another thread has a line to print, in which nothing is harmful.
+    Said(String),
+    /// What a transfer shows of itself, harmless too; nothing when it is over.
+    Bar(Option<String>),
     /// A signal of this number.
     Signal(u8),
 }
 
+/// By which a source tells what happens.
+#[derive(Clone, Debug)]
+pub(crate) struct Teller(SyncSender<Input>);
+
+/// Nobody listens any more.
+#[derive(Debug)]
+pub(crate) struct Unheard;
+
+/// Whether somebody still listens.
+pub(crate) type Told = Result<(), Unheard>;
+
+impl Teller {
+    /// Tells; waits while too much waits already.
+    pub(crate) fn send(&self, input: Input) -> Told {
+        self.0.send(input).map_err(|_| Unheard)
+    }
+}
+
 /// The queue, and what feeds it.
 pub(crate) struct Inbox {
-    tell: SyncSender<Input>,
+    tell: Teller,
     inputs: Receiver<Input>,
 }
 
@@ -57,6 +79,7 @@ impl Inbox {
         events: Box<dyn Iterator<Item = Event> + Send>,
     ) -> io::Result<Self> {
         let (tell, inputs) = mpsc::sync_channel(WAITING);
+        let tell = Teller(tell);
         signals::watch(tell.clone(), node.clone())?;
         let inbox = Self { tell, inputs };
         inbox.feed("events", move |tell| {
@@ -88,9 +111,9 @@ impl Inbox {
     }
 
     /// Runs a source on a thread of its own, until it ends or nobody listens.
-    fn feed<F>(&self, name: &str, source: F) -> io::Result<()>
+    pub(crate) fn feed<F>(&self, name: &str, source: F) -> io::Result<()>
     where
-        F: FnOnce(&SyncSender<Input>) -> Result<(), mpsc::SendError<Input>> + Send + 'static,
+        F: FnOnce(&Teller) -> Told + Send + 'static,
     {
         let tell = self.tell.clone();
         thread::Builder::new().name(name.into()).spawn(move || source(&tell).ok())?;
@@ -99,10 +122,7 @@ impl Inbox {
 }
 
 /// Tells of each line, and of the end. An error is an end too: the terminal is gone.
-fn read_lines(
-    mut input: impl BufRead,
-    tell: &SyncSender<Input>,
-) -> Result<(), mpsc::SendError<Input>> {
+fn read_lines(mut input: impl BufRead, tell: &Teller) -> Told {
     loop {
         let mut line = Vec::new();
         match input.by_ref().take(MOST_LINE).read_until(b'\n', &mut line) {
@@ -144,8 +164,7 @@ mod tests {
     /// What `read_lines` makes of a text.
     fn inputs(text: &[u8]) -> Vec<String> {
         let (tell, inputs) = mpsc::sync_channel(100);
-        read_lines(text, &tell).unwrap();
-        drop(tell);
+        read_lines(text, &Teller(tell)).unwrap();
         inputs
             .iter()
             .map(|input| match &input {
@@ -153,9 +172,12 @@ mod tests {
                 Input::Line(line) => line.clone(),
                 Input::LongLine => "long".into(),
                 Input::Closed => "closed".into(),
-                Input::Event(_) | Input::NodeEnded | Input::Found { .. } | Input::Signal(_) => {
-                    panic!("stdin says {input:?}")
-                }
+                Input::Event(_)
+                | Input::NodeEnded
+                | Input::Found { .. }
+                | Input::Said(_)
+                | Input::Bar(_)
+                | Input::Signal(_) => panic!("stdin says {input:?}"),
             })
             .collect()
     }

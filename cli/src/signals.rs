@@ -5,15 +5,14 @@
 //! Elsewhere than on Unix the system ends the program by itself.
 
 use std::io;
-use std::sync::mpsc::SyncSender;
 
 use peerline_mio::Handle;
 
-use crate::inbox::Input;
+use crate::inbox::{Input, Teller};
 
 /// Tells of the signals from now on.
 #[cfg(unix)]
-pub(crate) fn watch(tell: SyncSender<Input>, node: Handle) -> io::Result<()> {
+pub(crate) fn watch(tell: Teller, node: Handle) -> io::Result<()> {
     use signal_hook::consts::{SIGINT, SIGTERM};
 
     let mut signals = signal_hook::iterator::Signals::new([SIGINT, SIGTERM])?;
@@ -54,6 +53,6 @@ fn insist(number: u8, node: Handle) {
 
 /// Nothing is told: the system ends the program.
 #[cfg(not(unix))]
-pub(crate) fn watch(_tell: SyncSender<Input>, _node: Handle) -> io::Result<()> {
+pub(crate) fn watch(_tell: Teller, _node: Handle) -> io::Result<()> {
     Ok(())
 }

@@ -4,10 +4,11 @@
 //! where there is no IPv6. From here on the two runtimes are the same: one handle, and one
 //! iterator of events.
 
-use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::io;
+use std::net::{IpAddr, Ipv4Addr, SocketAddr, ToSocketAddrs};
 use std::time::Duration;
 
-use peerline_mio::{Event, Handle, StartError};
+use peerline_mio::{Event, GuestHosts, Handle, Limits, StartError};
 use peerline_smol::smol;
 
 use crate::args::{DEFAULT_NETWORK, NetArgs, Runtime};
@@ -25,9 +26,34 @@ const ANYWHERE: [&str; 2] = ["[::]:0", "0.0.0.0:0"];
 /// How long the parting may take: less than a second, with the rest of the end.
 const PARTING: Duration = Duration::from_millis(600);
 
+/// What one program wants of its node and the others do not.
+#[derive(Debug, Default)]
+pub(crate) struct Wishes<'w> {
+    /// What it calls its program.
+    pub(crate) agent: Option<&'w str>,
+    /// Its name in chat.
+    pub(crate) name: Option<&'w str>,
+    /// Its bounds, if not the usual ones.
+    pub(crate) limits: Option<Limits>,
+    /// Guests are called at any host that they name.
+    pub(crate) any_host: bool,
+}
+
+impl<'w> Wishes<'w> {
+    /// A name in chat, and nothing else.
+    pub(crate) fn named(name: &'w str) -> Self {
+        Self { name: Some(name), ..Self::default() }
+    }
+
+    /// A name of the program, and nothing else.
+    pub(crate) fn agent(agent: Option<&'w str>) -> Self {
+        Self { agent, ..Self::default() }
+    }
+}
+
 /// The same words for both runtimes, whose builders are different types.
 macro_rules! builder {
-    ($runtime:ident, $net:expr, $listen:expr, $agent:expr, $name:expr) => {{
+    ($runtime:ident, $net:expr, $listen:expr, $wishes:expr) => {{
         let mut builder = $runtime::Builder::new()
             .bootstrap(&$net.join)
             .network(&$net.network)
@@ -35,45 +61,42 @@ macro_rules! builder {
         for addr in $listen {
             builder = builder.listen(addr);
         }
-        if let Some(agent) = $agent {
+        if let Some(agent) = $wishes.agent {
             builder = builder.agent(agent);
         }
-        if let Some(name) = $name {
+        if let Some(name) = $wishes.name {
             builder = builder.chat_name(name);
+        }
+        if let Some(limits) = &$wishes.limits {
+            builder = builder.limits(limits.clone());
+        }
+        if $wishes.any_host {
+            builder = builder.guest_hosts(GuestHosts::Any);
         }
         builder.events()
     }};
 }
 
-/// Starts a node on a thread of its own: what it calls its program, and its name in chat.
+/// Starts a node on a thread of its own.
 ///
 /// # Errors
 /// See [`StartError`]; if it may listen anywhere, that of the last try.
-pub(crate) fn start(
-    net: &NetArgs,
-    agent: Option<&str>,
-    name: Option<&str>,
-) -> Result<Started, StartError> {
+pub(crate) fn start(net: &NetArgs, wishes: Wishes<'_>) -> Result<Started, StartError> {
     if !net.listen.is_empty() {
-        return start_at(net, &net.listen, agent, name);
+        return start_at(net, &net.listen, &wishes);
     }
     let [first, second] = ANYWHERE.map(|addr| [addr.to_owned()]);
-    start_at(net, &first, agent, name).or_else(|_| start_at(net, &second, agent, name))
+    start_at(net, &first, &wishes).or_else(|_| start_at(net, &second, &wishes))
 }
 
-fn start_at(
-    net: &NetArgs,
-    listen: &[String],
-    agent: Option<&str>,
-    name: Option<&str>,
-) -> Result<Started, StartError> {
+fn start_at(net: &NetArgs, listen: &[String], wishes: &Wishes<'_>) -> Result<Started, StartError> {
     match net.runtime {
         Runtime::Mio => {
-            let (builder, events) = builder!(peerline_mio, net, listen, agent, name);
+            let (builder, events) = builder!(peerline_mio, net, listen, wishes);
             Ok(Started { handle: builder.start()?, events: Box::new(events) })
         }
         Runtime::Smol => {
-            let (builder, events) = builder!(peerline_smol, net, listen, agent, name);
+            let (builder, events) = builder!(peerline_smol, net, listen, wishes);
             let events = Box::new(smol::stream::block_on(events));
             Ok(Started { handle: builder.start()?, events })
         }
@@ -102,6 +125,12 @@ fn reachable(addr: SocketAddr) -> SocketAddr {
         return SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), addr.port());
     }
     addr
+}
+
+/// The first address of a name with a port.
+pub(crate) fn look_up(place: &str) -> io::Result<SocketAddr> {
+    let none = || io::Error::new(io::ErrorKind::NotFound, "the name has no address");
+    place.to_socket_addrs()?.next().ok_or_else(none)
 }
 
 /// A word as a shell takes it.

@@ -3,15 +3,19 @@
 //! Each test types on pseudo-terminals and looks at what they show. Nothing here knows the
 //! program's code; it is built by cargo and run like any other.
 
+pub(crate) mod piped;
 mod program;
 mod pty;
 
+use std::io::Write;
+use std::net::TcpListener;
 use std::time::Duration;
 
+use peerline_testkit::vectors::frame;
 use program::{Chat, run, run_and_close_output};
 
 /// Long enough for a slow machine; a test that waits so long has failed.
-const PATIENCE: Duration = Duration::from_secs(30);
+pub(crate) const PATIENCE: Duration = Duration::from_secs(30);
 
 const BOTH: [&str; 2] = ["mio", "smol"];
 
@@ -184,6 +188,30 @@ fn program_node_prints_what_it_hears() {
 }
 
 #[test]
+fn program_share_shows_a_bar_that_shares_no_line_with_anything() {
+    let folder = std::env::temp_dir().join(format!("peerline-bar-{}", std::process::id()));
+    std::fs::create_dir_all(&folder).unwrap();
+    let mut sharer = Chat::start_share(&folder.display().to_string());
+    let owner = TcpListener::bind("127.0.0.1:0").unwrap();
+    sharer.screen.type_line(&format!("get long from {}", owner.local_addr().unwrap()));
+    let mut stream = owner.accept().unwrap().0;
+    let whole = frame("REPL", &vec![b'x'; 2 << 20]);
+    let (half, rest) = whole.split_at(8 + (1 << 20));
+    stream.write_all(half).unwrap();
+    sharer.screen.wait_for("long [##########..........] 50% of 2.0 MiB");
+    sharer.screen.type_line("list");
+    // Typed, wiped away, answered, and drawn again.
+    sharer.screen.wait_for("\r\u{1b}[Kok 0\r\n");
+    sharer.screen.wait_for("long [##########..........] 50% of 2.0 MiB");
+    stream.write_all(rest).unwrap();
+    drop(stream);
+    sharer.screen.wait_for("\r\u{1b}[Kgot long 2097152 bytes\r\n");
+    sharer.screen.press("\u{3}");
+    assert_eq!(sharer.exit_status(), Some(130));
+    std::fs::remove_dir_all(&folder).unwrap();
+}
+
+#[test]
 fn program_demo_ends_with_a_good_summary() {
     let demo = run(&["demo"]);
     let last = demo.text.lines().last().unwrap_or_default();
@@ -211,7 +239,7 @@ fn program_simulates_the_same_run_of_a_seed_each_time() {
 
 #[test]
 fn program_mistakes_are_told_on_stderr() {
-    let taken = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let taken = TcpListener::bind("127.0.0.1:0").unwrap();
     let addr = taken.local_addr().unwrap().to_string();
     let refused = run(&["node", "--listen", &addr]);
     assert_eq!((refused.status, refused.text.as_str()), (Some(1), ""));

@@ -18,10 +18,14 @@ mod mixed_guests;
 mod netns;
 mod node_limits;
 mod node_pair;
+#[cfg(target_os = "linux")] // as chat_program
+mod node_program;
 mod node_requests;
 mod node_rivals;
 mod node_strangers;
 mod node_words;
+#[cfg(target_os = "linux")] // as chat_program
+mod share_program;
 mod sim;
 mod tidy;
 mod vectors;

@@ -15,7 +15,7 @@ use super::pty::Screen;
 
 /// Where the program is. Built by the cargo and for the profile that built this test, so that
 /// `cargo test` alone is enough, and never an old build is tested.
-fn path() -> &'static Path {
+pub(super) fn path() -> &'static Path {
     static PATH: OnceLock<PathBuf> = OnceLock::new();
     PATH.get_or_init(build)
 }
@@ -132,6 +132,16 @@ impl Chat {
         Self { screen, id, join, child }
     }
 
+    /// Starts a sharer of this folder at a free port.
+    pub(super) fn start_share(folder: &str) -> Self {
+        let mut program = Command::new(path());
+        program.args(["share", folder, "--listen", "127.0.0.1:0"]);
+        let (mut screen, child) = Screen::start(&program);
+        let id = screen.seen_after("peerline share ");
+        let join = screen.seen_after("listening at ");
+        Self { screen, id, join, child }
+    }
+
     /// Where it listens.
     pub(super) fn addr(&self) -> String {
         let mut words = self.join.split(' ').skip_while(|word| *word != "--join");
@@ -164,7 +174,7 @@ impl Drop for Chat {
 }
 
 #[track_caller]
-fn exit_status(child: &mut Child) -> Option<i32> {
+pub(super) fn exit_status(child: &mut Child) -> Option<i32> {
     let process = pidfd_open(Pid::from_child(child), PidfdFlags::empty()).unwrap();
     let mut ended = [PollFd::new(&process, PollFlags::IN)];
     let patience = PATIENCE.try_into().unwrap();
