@@ -1,144 +1,172 @@
 //! Target `dialect_detect`: what the first bytes of a connection decide.
 
+use std::mem::Discriminant;
+use std::net::SocketAddr;
+
 use peerline_proto::testing::decode;
 use peerline_proto::{
-    Action, CloseReason, Config, ConnId, Event, Identity, Instant, MAX_FIRST_LINE, Node, NodeId,
-    Start, Violation,
+    Action, CloseReason, Config, ConnId, Dialect, Event, Identity, Instant, Node, NodeId, Start,
+    Violation,
 };
-use peerline_testkit::guest_oracle;
 
 use crate::input::cut;
+use crate::opening::{Fate, HEADER, Opening, Spoken, header};
 
-/// Blanks that may come first, and the byte that then decides.
-const MOST: usize = 65;
-/// Levels at which an object is given up.
-const MOST_LEVELS: usize = 32;
+/// Of the stream, so many bytes come one by one. Behind them that is for other targets to try.
+const SINGLE: usize = 66;
+/// A length of this or more as the first of the plan makes each [`FILLER`] a long text.
+const STRETCHED: u8 = 240;
+const FILLER: u8 = b'~';
+const STRETCH: usize = 1000;
+/// A length of this or more as the last of the plan switches dialects off by its lowest bits.
+const SWITCHED: u8 = 224;
 
-/// The dialect is decided once, the same for any cut; what follows the blanks is read as if they
-/// had not been there. Of an object, the first key that names a type decides, by the definition.
+/// The dialect is decided once, at the same byte for any cut, and so is whether the first message
+/// is taken; blanks before it change nothing.
 ///
 /// Input: four bytes for the lengths of the pieces in turn, then the stream.
 pub fn dialect_detect(input: &[u8]) {
     let Some((plan, stream)) = input.split_first_chunk::<4>() else { return };
-    if stream.len() > MAX_FIRST_LINE {
-        return;
-    }
-    let verdict = judge(stream);
-    let whole = listen(&[stream], verdict);
-    let pieces = cut(stream, plan);
-    assert_eq!(listen(&pieces, verdict), whole, "cut by {plan:?}");
-    // Behind the deciding byte single bytes are for `frame_chunks` to try.
-    let (first, rest) = stream.split_at(stream.len().min(MOST + 1));
-    let bytes: Vec<&[u8]> = first.chunks(1).chain([rest]).collect();
-    assert_eq!(listen(&bytes, verdict), whole, "byte by byte");
-    let Some((at, dialect)) = verdict else { return };
-    if !matches!(dialect, Dialect::Unknown(_)) {
-        let payload = &stream[at - 1..];
-        assert_eq!(listen(&[payload], judge(payload)), whole, "without blanks");
-    }
-}
-
-/// What is spoken.
-#[derive(Copy, Clone, Debug, Eq, PartialEq)]
-enum Dialect {
-    /// An object that names its type by `msgtype`, or a start of one of which it is not known.
-    Native,
-    /// A whole object whose first such key is `msg_type`.
-    Chat,
-    Btpeer,
-    Unknown(u8),
-}
-
-/// The definition: which dialect, and how many bytes it takes to know that of the first byte.
-fn judge(stream: &[u8]) -> Option<(usize, Dialect)> {
-    let blanks = stream.iter().take_while(|byte| b" \t\r\n".contains(byte)).count();
-    let at = blanks.min(MOST - 1);
-    let dialect = match *stream.get(at)? {
-        b'{' if is_chat(&stream[at..]) => Dialect::Chat,
-        b'{' => Dialect::Native,
-        first @ ..=b' ' => Dialect::Unknown(first),
-        _ => Dialect::Btpeer,
+    let [.., last] = *plan;
+    let off = if last >= SWITCHED { last } else { 0 };
+    let spoken = Spoken { btpeer: off & 1 == 0, chat: off & 2 == 0 };
+    let stretched;
+    let stream = if plan[0] >= STRETCHED {
+        stretched = stretch(stream);
+        &stretched[..]
+    } else {
+        stream
     };
-    Some((at + 1, dialect))
+    let opening = Opening::of(stream, spoken);
+    let whole = listen(&[stream], &opening, spoken);
+    let pieces = cut(stream, plan);
+    assert_eq!(listen(&pieces, &opening, spoken), whole, "cut by {plan:?}");
+    let (first, rest) = stream.split_at(stream.len().min(SINGLE));
+    let bytes: Vec<&[u8]> = first.chunks(1).chain([rest]).collect();
+    assert_eq!(listen(&bytes, &opening, spoken), whole, "byte by byte");
+    let message = &stream[opening.blanks..];
+    // What is refused for one blank too many would be taken.
+    if opening.blanks > 0 && message.first().is_some_and(|first| *first > b' ') {
+        let again = listen(&[message], &Opening::of(message, spoken), spoken);
+        assert_eq!(again, whole, "without blanks");
+    }
 }
 
-fn is_chat(text: &[u8]) -> bool {
-    let first = guest_oracle::first_key(text);
-    let len = first.map_or(0, |(_, len)| len);
-    guest_oracle::depth(&text[..len]) < MOST_LEVELS
-        && first.is_some_and(|(key, _)| key == "msg_type")
+fn stretch(stream: &[u8]) -> Vec<u8> {
+    let mut stretched = Vec::new();
+    for byte in stream {
+        let count = if *byte == FILLER { STRETCH } else { 1 };
+        stretched.resize(stretched.len() + count, *byte);
+    }
+    stretched
 }
 
 /// What became of a connection.
 #[derive(Debug, Eq, PartialEq)]
 struct Heard {
-    /// The events: why connections ended, or what there was, as text.
-    events: Vec<String>,
-    actions: Vec<Action>,
+    events: Vec<Told>,
+    /// Whom the node then dials.
+    dials: Vec<SocketAddr>,
     sent: Vec<u8>,
     open: bool,
 }
 
+/// An event.
+#[derive(Debug, Eq, PartialEq)]
+enum Told {
+    /// A connection ended, with the length of a line that is too long left out.
+    End(CloseReason),
+    Other(Discriminant<Event>),
+}
+
 /// A node hears the pieces; after each it knows as much as the bytes so far tell, and no more.
-fn listen(pieces: &[&[u8]], verdict: Option<(usize, Dialect)>) -> Heard {
+fn listen(pieces: &[&[u8]], opening: &Opening, spoken: Spoken) -> Heard {
     let id = Identity::new(NodeId::from_random_bytes([1; 16]));
-    let mut node = Node::new(Config::default(), id, [7; 32], Start::default());
-    let addr = "192.0.2.1:40000".parse().unwrap();
+    let config = Config::builder().speak(Dialect::Btpeer, spoken.btpeer);
+    let config = config.speak(Dialect::Chat, spoken.chat).build().unwrap();
+    let mut node = Node::new(config, id, [7; 32], Start::default());
+    node.listening("192.0.2.9:4000".parse().unwrap(), Instant::ZERO);
+    let addr: SocketAddr = "192.0.2.1:40000".parse().unwrap();
     let conn = node.accepted(addr, Instant::ZERO).unwrap();
-    let (mut arrived, mut events, mut actions) = (0, Vec::new(), Vec::new());
+    let mut heard = Heard { events: Vec::new(), dials: Vec::new(), sent: Vec::new(), open: true };
+    let mut arrived = 0;
     for piece in pieces {
         node.received(conn, piece, Instant::ZERO);
         arrived += piece.len();
-        match verdict {
-            Some((at, _)) if arrived < at => check_undecided(&node, conn),
-            None => check_undecided(&node, conn),
-            Some((_, Dialect::Unknown(byte))) => check_unknown(&mut node, conn, byte, &mut events),
-            Some(_) => {}
-        }
         while let Some(event) = node.poll_event() {
-            events.push(format!("{event:?}"));
+            heard.events.push(told(&event));
         }
-        actions.extend(core::iter::from_fn(|| node.poll_action()));
-    }
-    let mut sent = Vec::new();
-    node.outgoing(conn).copy_to(&mut sent, usize::MAX);
-    check_sent(&node, verdict, &sent, &events);
-    actions.retain(|action| !matches!(action, Action::Send { .. }));
-    Heard { events, actions, sent, open: node.is_open(conn) }
-}
-
-/// What is said is of the dialect that was spoken.
-fn check_sent(node: &Node, verdict: Option<(usize, Dialect)>, sent: &[u8], events: &[String]) {
-    match verdict {
-        Some((_, Dialect::Native)) => {
-            for line in sent.split_inclusive(|byte| *byte == b'\n') {
-                assert!(matches!(decode(line), Ok(Some(_))), "it says what is no line");
+        match opening.fate {
+            Some((at, fate)) if at <= arrived => check_known(&node, conn, fate, &heard.events),
+            _ => {
+                check_unknown(&node, conn, arrived.saturating_sub(opening.blanks));
+                assert!(heard.events.is_empty(), "told before it could know");
             }
         }
-        Some((_, Dialect::Chat)) => {
-            assert!(sent.is_empty(), "a chat object is answered elsewhere");
-            assert_eq!((node.stats().violations, node.peer_count()), (0, 0), "{events:?}");
+        while let Some(action) = node.poll_action() {
+            if let Action::Connect { addr, .. } = action {
+                heard.dials.push(addr);
+            }
         }
-        Some((_, Dialect::Btpeer)) => assert_eq!(node.peer_count(), 0),
-        Some((_, Dialect::Unknown(_))) | None => assert!(sent.is_empty()),
     }
+    node.outgoing(conn).copy_to(&mut heard.sent, usize::MAX);
+    heard.open = node.is_open(conn);
+    check_said(opening, &heard, addr);
+    heard
 }
 
-/// Blanks cost nothing and are not answered.
-fn check_undecided(node: &Node, conn: ConnId) {
+fn told(event: &Event) -> Told {
+    let (Event::ConnectionFailed { reason, .. } | Event::PeerDown { reason, .. }) = event else {
+        return Told::Other(std::mem::discriminant(event));
+    };
+    Told::End(match reason {
+        CloseReason::Violation(Violation::LineTooLong { limit, .. }) => {
+            CloseReason::Violation(Violation::LineTooLong { len: 0, limit: *limit })
+        }
+        other => other.clone(),
+    })
+}
+
+/// Blanks cost nothing, the start of a message costs its bytes, and neither is answered.
+fn check_unknown(node: &Node, conn: ConnId, kept: usize) {
     assert!(node.is_open(conn) && node.wants_read(conn), "closed before it could know");
-    assert_eq!(node.buffered(), 0, "keeps blanks");
-    assert!(node.outgoing(conn).is_empty(), "answers blanks");
+    assert_eq!(node.buffered(), kept, "bytes kept");
+    assert!(node.outgoing(conn).is_empty(), "answers what is not whole");
     assert_eq!(node.peer_count(), 0);
 }
 
-/// A dialect that is not spoken is closed without a word, whatever follows.
-fn check_unknown(node: &mut Node, conn: ConnId, byte: u8, events: &mut Vec<String>) {
-    assert!(!node.is_open(conn) && node.outgoing(conn).is_empty());
-    if events.is_empty() {
-        let event = node.poll_event().expect("its end is told");
-        let Event::ConnectionFailed { reason, .. } = &event else { panic!("{event:?}") };
-        assert_eq!(*reason, CloseReason::Violation(Violation::UnknownDialect { byte }));
-        events.push(format!("{event:?}"));
+/// What is refused is closed without a word; a guest's exchange ends without an event.
+fn check_known(node: &Node, conn: ConnId, fate: Fate, events: &[Told]) {
+    match fate {
+        Fate::Refused(violation) => {
+            assert!(!node.is_open(conn) && node.outgoing(conn).is_empty());
+            assert_eq!(events, [Told::End(CloseReason::Violation(violation))]);
+        }
+        Fate::Object | Fate::Frame(_) => {
+            let ends = events.iter().any(|event| matches!(event, Told::End(_)));
+            assert!(!ends, "a whole exchange is told as an end");
+        }
+        Fate::Line => {}
     }
+}
+
+/// A guest is answered in its dialect, and nobody is dialled in its name but itself.
+fn check_said(opening: &Opening, heard: &Heard, source: SocketAddr) {
+    let mut said = &heard.sent[..];
+    match opening.fate {
+        Some((_, Fate::Frame(_))) => {
+            while !said.is_empty() {
+                let (_, len) = header(said).expect("a whole header");
+                said = &said[HEADER + len as usize..];
+            }
+        }
+        Some((_, Fate::Object)) => assert!(said.is_empty(), "an object is answered by a dial"),
+        Some((_, Fate::Line | Fate::Refused(_))) | None => {
+            for line in said.split_inclusive(|byte| *byte == b'\n') {
+                assert!(matches!(decode(line), Ok(Some(_))), "it says what is no line");
+            }
+            return;
+        }
+    }
+    assert!(heard.dials.iter().all(|addr| addr.ip() == source.ip()), "dials a third party");
 }

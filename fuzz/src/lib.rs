@@ -14,6 +14,7 @@ mod guests;
 mod input;
 mod message;
 mod network;
+mod opening;
 mod ops;
 mod seen;
 mod sockets;
