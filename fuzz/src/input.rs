@@ -17,6 +17,11 @@ impl<'a> Input<'a> {
         Some(*first)
     }
 
+    /// The next byte, which stays.
+    pub(crate) fn peek(&self) -> Option<u8> {
+        self.0.first().copied()
+    }
+
     /// The next byte, or 0.
     pub(crate) fn byte(&mut self) -> u8 {
         self.next().unwrap_or_default()

@@ -4,8 +4,9 @@
 use std::net::SocketAddr;
 use std::time::Duration;
 
+use peerline_proto::testing::encode_frame;
 use peerline_proto::{
-    Config, ConnId, Instant, Limits, NodeId, Payload, PeerId, TransportError, UnixTime,
+    Config, ConnId, Dialect, Instant, Limits, NodeId, Payload, PeerId, TransportError, UnixTime,
 };
 
 use crate::input::Input;
@@ -142,8 +143,7 @@ impl Script {
     /// A valid line, or its first bytes.
     fn line(&mut self, input: &mut Input<'_>, most: usize) {
         let Some(conn) = self.conn(input.byte()) else { return };
-        let line = line_of(input, self.node.node.id(), &self.node.epoch);
-        let bytes = line.as_bytes();
+        let bytes = words_of(input, self.node.node.id(), &self.node.epoch);
         self.node.received(conn, &bytes[..bytes.len().min(most)], self.clock);
     }
 
@@ -186,8 +186,9 @@ impl Script {
         let to = peer_of(input.byte());
         let body = self.body(input.byte());
         let node = self.node.tell(self.clock);
-        // A way may be sought among peers, or dialled.
-        let possible = node.peer_count() > 0 || node.addresses().next().is_some();
+        // A way may be sought among peers, or dialled; a guest is called.
+        let known = node.addresses().next().is_some() || node.guests().next().is_some();
+        let possible = node.peer_count() > 0 || known;
         let sent = node.send(&to, "OWN", &body, self.clock);
         assert!(possible || sent.is_err(), "sent to nobody");
     }
@@ -210,6 +211,37 @@ impl Script {
         }
     }
 
+    /// What an application does with guests.
+    fn guests(&mut self, what: u8, input: &mut Input<'_>) {
+        let (clock, choice) = (self.clock, input.byte());
+        match what % 8 {
+            0 | 1 => {
+                let dialect = if choice & 4 == 0 { Dialect::Chat } else { Dialect::Btpeer };
+                let _refused_perhaps = self.node.tell(clock).join(addr_of(choice), dialect, clock);
+            }
+            2 | 3 => {
+                let body = self.body(choice >> 4);
+                self.node.request_at(addr_of(choice), &body, duration_of(input.byte()), clock);
+            }
+            4 => {
+                let (to, body) = (PeerId::Guest(guest(choice).into()), self.body(choice >> 4));
+                self.node.request(&to, &body, duration_of(input.byte()), clock);
+            }
+            5 => {
+                self.node.tell(clock).forget(&PeerId::Guest(guest(choice).into()), clock);
+            }
+            6 if choice & 1 == 0 => {
+                let peer = PeerId::Guest(guest(choice >> 1).into());
+                self.node.tell(clock).ask_for_peers(&peer, clock);
+            }
+            6 => self.node.tell(clock).check_live(clock),
+            _ => {
+                let text = Payload::encode(&choice.to_string()).expect("a text");
+                let _refused_perhaps = self.node.tell(clock).broadcast("CHAT", &text, clock);
+            }
+        }
+    }
+
     /// The application takes some events, or all.
     fn drain(&mut self, most: u8) {
         let mut left = if most >= 128 { usize::MAX } else { usize::from(most) };
@@ -220,8 +252,10 @@ impl Script {
 
     fn rare(&mut self, input: &mut Input<'_>) {
         let (what, clock) = (input.byte(), self.clock);
-        if what >= 128 {
-            return self.requests(what, input);
+        match what {
+            0..=127 => {}
+            128..=191 => return self.requests(what, input),
+            192..=255 => return self.guests(what, input),
         }
         match what % 8 {
             0 => self.node.shutdown(duration_of(input.byte()), clock),
@@ -298,6 +332,54 @@ fn stepped(clock: Instant, step: u8) -> Instant {
         13 => clock + Duration::from_secs(86_400 << (step & 15)),
         14 => Instant::from_nanos(u64::MAX - (1 << (4 * (step & 15)))),
         _ => Instant::from_nanos(u64::MAX - u64::from(15 - (step & 15))),
+    }
+}
+
+/// A valid line, or what a guest says.
+fn words_of(input: &mut Input<'_>, own: NodeId, epoch: &str) -> Vec<u8> {
+    match input.peek() {
+        Some(kind @ 176..=191) => {
+            input.byte();
+            guest_words(kind, input.byte(), input.byte())
+        }
+        _ => line_of(input, own, epoch).into_bytes(),
+    }
+}
+
+/// The name of one of a few guests, as their framework makes it.
+fn guest(choice: u8) -> String {
+    addr_of(choice % 12).to_string()
+}
+
+/// A frame or an object.
+fn guest_words(kind: u8, a: u8, b: u8) -> Vec<u8> {
+    let (name, port) = (guest(a), 4000 + u16::from(b >> 4));
+    let frame = |kind, payload: &str| encode_frame(kind, payload.as_bytes()).expect("a kind");
+    let object = |kind: &str, msg: &str| {
+        let said = format!("\"originator\": \"{name}\", \"time\": \"{}\"", b & 15);
+        format!("{{\"msg_type\": \"{kind}\", \"msg\": {msg}, {said}}}").into_bytes()
+    };
+    match kind % 16 {
+        0 => frame("NAME", ""),
+        1 => frame("LIST", ""),
+        2 | 3 => frame("JOIN", &format!("{name} host{b} {port}")),
+        4 => frame("QUIT", &name),
+        5 => frame(["PING", "join", "\u{7f}", "erro"][usize::from(a & 3)], &name),
+        6 => frame("R", &name),
+        7 => frame("REPL", &name),
+        8 => frame("REPL", &format!("{name} {} {port}", addr_of(b).ip())),
+        9 => {
+            let mut frame = frame("R", "");
+            frame[4 + usize::from(a & 3)] = b;
+            frame
+        }
+        10 => object("PING", &format!("[\"10.0.0.{b}\", {port}]")),
+        11 => object("PONG", &format!("[\"10.0.0.{b}\", {port}]")),
+        12 => object("ADVERTISE", "\"\""),
+        13 => object("ADVERTISE_REPLY", &format!("[\"{b}\", [\"{}\", {port}]]", addr_of(b).ip())),
+        14 => object("BROADCAST", &format!("[{}]", b & 7)),
+        _ if b & 1 == 0 => object("TEST", "{}"),
+        _ => object("ODD", &b.to_string()),
     }
 }
 

@@ -40,6 +40,11 @@ pub fn calls_guest(node: &Node, conn: ConnId) -> bool {
     node.calls_guest(conn)
 }
 
+/// A BTPeer frame; `None` if the kind is not one to four printable characters.
+pub fn encode_frame(kind: &str, payload: &[u8]) -> Option<Vec<u8>> {
+    btpeer::encode(kind, payload)
+}
+
 /// Cuts a stream into BTPeer frames as a connection does.
 #[derive(Clone, Debug, Default)]
 pub struct GuestFrames(btpeer::Frames);
