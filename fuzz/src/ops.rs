@@ -364,7 +364,7 @@ fn guest_words(kind: u8, a: u8, b: u8) -> Vec<u8> {
         1 => frame("LIST", ""),
         2 | 3 => frame("JOIN", &format!("{name} host{b} {port}")),
         4 => frame("QUIT", &name),
-        5 => frame(["PING", "join", "\u{7f}", "erro"][usize::from(a & 3)], &name),
+        5 => frame(["PING", "join", "A B", "erro"][usize::from(a & 3)], &name),
         6 => frame("R", &name),
         7 => frame("REPL", &name),
         8 => frame("REPL", &format!("{name} {} {port}", addr_of(b).ip())),
