@@ -3,7 +3,8 @@
 use std::net::SocketAddr;
 use std::time::Duration;
 
-use peerline_proto::NodeId;
+use peerline_proto::testing::encode_frame;
+use peerline_proto::{Event, NodeId, Payload, RequestId};
 use peerline_testkit::Cut;
 use peerline_testkit::entropy::Entropy;
 use peerline_testkit::net::{HostId, Net};
@@ -22,6 +23,8 @@ const RECOVERY: Duration = Duration::from_secs(300);
 const NOTICE: Duration = Duration::from_secs(25);
 /// After this long it is decided which of two connections stays.
 const DECISION: Duration = Duration::from_secs(6);
+/// For an answer; the calm is longer.
+const PATIENCE: Duration = Duration::from_secs(20);
 /// For a broadcast, at latencies of 50 ms.
 const SPREAD: Duration = Duration::from_secs(1);
 
@@ -49,7 +52,8 @@ pub fn mini_net(input: &[u8]) {
             net.bootstrap(host, host - 1);
         }
     }
-    let mut storm = Storm { net, alive: (0..count).collect(), pipes: 0, steps: 0, said: 0 };
+    let mut storm =
+        Storm { net, alive: (0..count).collect(), pipes: 0, steps: 0, said: 0, asked: Vec::new() };
     for fault in script.chunks_exact(3) {
         storm.strike(fault[0], fault[1]);
         storm.pass(Duration::from_millis(u64::from(fault[2]) * u64::from(fault[2]) / 2));
@@ -66,6 +70,8 @@ struct Storm {
     steps: u32,
     /// Broadcasts so far; each has its number as its text.
     said: u32,
+    /// Who asked what.
+    asked: Vec<(HostId, RequestId)>,
 }
 
 impl Storm {
@@ -89,16 +95,60 @@ impl Storm {
             8 => self.net.read(host, whom & 128 == 0),
             9 => self.net.drain(host, whom & 128 == 0),
             10 => {
+                let words = if what < 128 { vec![b'{', whom, b'\n'] } else { self.guest(whom) };
                 let from = SocketAddr::from(([192, 0, 2, whom], 9));
                 let stranger = self.net.intrude(host, from);
-                self.net.say(stranger, [b'{', whom, b'\n']);
+                self.net.say(stranger, words);
             }
-            _ => drop(self.broadcast(host)),
+            _ if what < 128 => drop(self.broadcast(host)),
+            _ => {
+                self.answer(other);
+                self.ask(host, other);
+            }
         }
     }
 
     fn dial(&mut self, from: HostId, to: HostId) {
         let _refused_perhaps = self.net.dial(from, to);
+    }
+
+    /// What a guest says: a frame, or an object that is new.
+    fn guest(&mut self, choice: u8) -> Vec<u8> {
+        self.said += 1;
+        let object = |kind: &str, msg: &str| {
+            let said = format!("\"originator\":\"{choice}\",\"time\":\"{}\"", self.said);
+            format!("{{\"msg_type\":\"{kind}\",\"msg\":{msg},{said}}}").into_bytes()
+        };
+        let frame = match choice & 7 {
+            0 => return object("PING", "[\"192.0.2.9\",9]"),
+            1 | 2 => return object("BROADCAST", &format!("\"heard {}\"", self.said)),
+            3 => return object("ADVERTISE", "0"),
+            4 => encode_frame("JOIN", b"able 192.0.2.9 9"),
+            5 => encode_frame("LIST", b""),
+            6 => encode_frame("QUIT", b"able"),
+            _ => encode_frame("ASK", b"what nobody knows"),
+        };
+        frame.expect("a kind")
+    }
+
+    fn ask(&mut self, from: HostId, to: HostId) {
+        let (to, body) = (self.net.id(to), Payload::encode("?").expect("a text"));
+        let asked = self.net.with(from, |node, now| node.request(&to, "ASK", &body, PATIENCE, now));
+        self.asked.extend(asked.ok().map(|request| (from, request)));
+    }
+
+    /// Answers all that was asked, once more perhaps.
+    fn answer(&mut self, host: HostId) {
+        let open = |event: &Event| match event {
+            Event::Request(request) => Some(request.reply_to()),
+            _ => None,
+        };
+        let open: Vec<_> = self.net.events(host).iter().filter_map(open).collect();
+        let body = Payload::encode("!").expect("a text");
+        for to in open {
+            let _gone_perhaps =
+                self.net.with(host, |node, now| node.reply(to, "", &body, true, now));
+        }
     }
 
     fn lose(&mut self, host: HostId, how: impl FnOnce(&mut Net, HostId)) {
@@ -150,6 +200,23 @@ impl Storm {
         for host in &alive {
             self.check_received(*host, &texts);
         }
+        for (host, request) in &self.asked {
+            self.check_answered(*host, *request);
+        }
+    }
+
+    /// Who asked and is still there knows one end of it.
+    fn check_answered(&self, host: HostId, request: RequestId) {
+        let ends = |event: &&Event| match event {
+            Event::Reply(reply) => reply.request() == request && reply.is_last(),
+            Event::RequestFailed { request: failed, .. } => *failed == request,
+            _ => false,
+        };
+        let ended = self.net.events(host).iter().filter(ends).count();
+        assert!(
+            ended == 1 || !self.alive.contains(&host),
+            "{request} of {host} ended {ended} times"
+        );
     }
 
     fn check_received(&self, host: HostId, texts: &[(HostId, String)]) {
