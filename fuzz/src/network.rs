@@ -19,6 +19,8 @@ const STORM: u32 = 2_000;
 const CALM: u32 = 20_000;
 /// The calm: an address that answered once is dialled again within 45 s.
 const RECOVERY: Duration = Duration::from_secs(300);
+/// Who dials at once has said hello, and what follows it, by then.
+const GREETING: Duration = Duration::from_secs(1);
 /// After this long a silent end is noticed.
 const NOTICE: Duration = Duration::from_secs(25);
 /// After this long it is decided which of two connections stays.
@@ -183,6 +185,9 @@ impl Storm {
         let pairs = alive.iter().flat_map(|a| alive.iter().map(move |b| (*a, *b)));
         let pairs: Vec<(HostId, HostId)> = pairs.filter(|(a, b)| a < b).collect();
         let connected = |net: &Net| pairs.iter().all(|(a, b)| net.are_peers(*a, *b));
+        self.net.run_for(GREETING);
+        // Single bytes have had their chance, and cost too much from here on.
+        self.net.cut(Cut::Whole);
         self.net.run_for(NOTICE);
         let mut steps = 0;
         self.net.run_while(RECOVERY, |net| {
@@ -192,8 +197,6 @@ impl Storm {
         });
         self.net.run_for(DECISION);
         assert!(connected(&self.net), "not connected again: {alive:?}");
-        // Single bytes had their chance in the storm, and cost too much here.
-        self.net.cut(Cut::Whole);
         let texts: Vec<(HostId, String)> =
             alive.iter().map(|host| (*host, self.broadcast(*host))).collect();
         self.net.run_for(SPREAD);
