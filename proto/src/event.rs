@@ -14,8 +14,9 @@ use crate::message::Message;
 /// Something the application may want to know.
 ///
 /// Three rules hold whatever happens: each `PeerUp` is followed by exactly one `PeerDown` of that
-/// peer; each connection that ends without ending a peer gives exactly one `ConnectionFailed`; each
-/// request of ours ends in exactly one last `Reply` or one `RequestFailed`.
+/// peer; each connection that ends without ending a peer gives exactly one `ConnectionFailed`, but
+/// for one that carried a guest's exchange, which may give none; each request of ours ends in
+/// exactly one last `Reply` or one `RequestFailed`.
 #[derive(Clone, Debug)]
 #[non_exhaustive]
 #[cfg_attr(feature = "testing", derive(Hash))]
