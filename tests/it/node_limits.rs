@@ -307,6 +307,36 @@ fn a_node_that_stopped_has_no_deadline_whatever_it_is_told() {
 }
 
 #[test]
+fn a_request_that_a_duplicate_brings_while_the_node_stops_is_not_taken() {
+    let mut limits = Limits::default();
+    limits.rivals = 1;
+    let config = Config::builder().limits(limits).build().unwrap();
+    let id = Identity::new(NodeId::from_random_bytes([1; 16]));
+    let mut node = Node::new(config, id, [7; 32], Start::default());
+    let (own, peer) = (node.id(), NodeId::from_random_bytes([2; 16]));
+    let hello = format!("{{\"msgtype\":\"hello\",\"nodeid\":\"{peer}\",\"version\":1}}\n");
+    let mut conns = Vec::new();
+    for port in [1, 2, 3] {
+        let addr = std::net::SocketAddr::from(([192, 0, 2, 1], port));
+        conns.push(node.accepted(addr, Instant::ZERO).unwrap());
+        node.received(conns[conns.len() - 1], hello.as_bytes(), Instant::ZERO);
+    }
+    node.shutdown(SECOND, Instant::ZERO);
+    let request = format!(
+        "{{\"msgtype\":\"request\",\"id\":\"1\",\"from\":\"{peer}\",\"to\":\"{own}\",\
+         \"kind\":\"R\",\"time\":0,\"ttl\":1,\"deadline\":60000,\"try\":0,\"msg\":0}}\n"
+    );
+    for conn in conns {
+        node.received(conn, request.as_bytes(), Instant::ZERO);
+    }
+    node.handle_timeout(Instant::ZERO + SECOND);
+    assert!(node.is_stopped());
+    assert_eq!(node.poll_timeout(), None);
+    let asked = |event| matches!(event, Event::Request(_));
+    assert!(!std::iter::from_fn(|| node.poll_event()).any(asked));
+}
+
+#[test]
 fn what_is_due_at_the_end_of_time_is_due_never() {
     let mut node = idle_node();
     node.add_bootstrap("192.0.2.1:5999".parse().unwrap(), Instant::ZERO);

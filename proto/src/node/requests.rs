@@ -209,7 +209,8 @@ impl Node {
         if left == 0 {
             return Err(NakCode::Expired);
         }
-        if self.events.is_over() {
+        // A duplicate that ends is read to its end, even while the node stops.
+        if self.events.is_over() || self.stopping.is_some() {
             return Err(NakCode::Busy);
         }
         let longest = self.config.limits().request_deadline;
