@@ -147,23 +147,13 @@ fn string(text: &[u8], mut at: usize) -> Option<(usize, Option<String>)> {
     loop {
         match *text.get(at)? {
             b'"' => return Some((at + 1, Some(said))),
-            b'\\' if *text.get(at + 1)? == b'u' => {
-                let mut value = 0;
-                for place in at + 2..at + 6 {
-                    let Some(digit) = char::from(*text.get(place)?).to_digit(16) else {
-                        return Some((place + 1, None));
-                    };
-                    value = value * 16 + digit;
+            b'\\' => match escape(text, at)? {
+                Ok((end, char)) => {
+                    said.push(char);
+                    at = end;
                 }
-                // Half a pair is in neither name.
-                said.push(char::from_u32(value).unwrap_or('?'));
-                at += 6;
-            }
-            b'\\' if b"\"\\/bfnrt".contains(text.get(at + 1)?) => {
-                said.push('?');
-                at += 2;
-            }
-            b'\\' => return Some((at + 2, None)),
+                Err(end) => return Some((end, None)),
+            },
             0..=0x1f => return Some((at + 1, None)),
             other => {
                 said.push(char::from(other));
@@ -171,6 +161,25 @@ fn string(text: &[u8], mut at: usize) -> Option<(usize, Option<String>)> {
             }
         }
     }
+}
+
+/// Behind the escape that begins at `at`, and a character for it: any for those in neither name. An
+/// error where it is sure to be no escape.
+fn escape(text: &[u8], at: usize) -> Option<Result<(usize, char), usize>> {
+    match *text.get(at + 1)? {
+        b'u' => {}
+        letter if b"\"\\/bfnrt".contains(&letter) => return Some(Ok((at + 2, '?'))),
+        _ => return Some(Err(at + 2)),
+    }
+    let mut value = 0;
+    for place in at + 2..at + 6 {
+        let Some(digit) = char::from(*text.get(place)?).to_digit(16) else {
+            return Some(Err(place + 1));
+        };
+        value = value * 16 + digit;
+    }
+    // Half a pair is in neither name.
+    Some(Ok((at + 6, char::from_u32(value).unwrap_or('?'))))
 }
 
 /// Where the comma behind a value is; an error where the object ends or lies too deep before one.
