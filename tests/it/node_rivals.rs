@@ -125,6 +125,32 @@ fn a_clone_of_a_peer_is_closed_as_a_duplicate_and_the_peer_stays() {
 }
 
 #[test]
+fn what_a_rival_connection_says_does_not_go_back_by_the_other() {
+    let mut net = Net::new(3);
+    let hub = net.add_named(NodeId::from_random_bytes([9; 16]), Config::default(), 0);
+    let name = |number| format!("0000000{number}-0000-4000-8000-000000000000");
+    // The smaller node decides, and the first two, which are one, do not.
+    let [first, rival, other] = [1, 1, 2].map(|number| {
+        let stranger = net.intrude(hub, "203.0.113.1:1024".parse().unwrap());
+        let name = name(number);
+        let hello = format!("{{\"msgtype\":\"hello\",\"nodeid\":\"{name}\",\"version\":1}}\n");
+        net.say(stranger, hello);
+        net.run_for(Duration::from_millis(300));
+        stranger
+    });
+    assert_eq!((net.sockets(hub), net.node(hub).peer_count()), (3, 2));
+    let line = format!(
+        "{{\"msgtype\":\"broadcast\",\"originator\":\"{}\",\"epoch\":1,\"seq\":1,\
+         \"time\":1,\"kind\":\"N\",\"msg\":\"x\"}}\n",
+        name(7)
+    );
+    net.say(rival, line);
+    net.run_for(Duration::from_millis(300));
+    let told = [first, rival, other].map(|stranger| net.heard(stranger).contains("broadcast"));
+    assert_eq!(told, [false, false, true]);
+}
+
+#[test]
 fn two_of_the_same_id_part_at_once() {
     let mut net = Net::new(3);
     let id = NodeId::from_random_bytes([9; 16]);

@@ -6,7 +6,7 @@ use core::time::Duration;
 use crate::config::Listen;
 use crate::error::{BroadcastError, ByeReason, CloseReason, DialError, SendError};
 use crate::group::{canonical, is_dialable};
-use crate::id::{ConnId, PeerId, Side};
+use crate::id::{ConnId, NodeId, PeerId, Side};
 use crate::limits::MAX_BROADCAST_LINE;
 use crate::message::{Frame, Payload};
 use crate::node::part::Parting;
@@ -340,15 +340,17 @@ impl Node {
         dials.next().map(|(conn, _)| conn)
     }
 
-    /// Queues a frame on the connection of every native peer but `except`.
-    pub(super) fn flood(&mut self, frame: &Frame, class: Class, except: Option<ConnId>) -> Receipt {
+    /// Queues a frame on the connection of every native peer but `except`, whichever of its
+    /// connections it used.
+    pub(super) fn flood(&mut self, frame: &Frame, class: Class, except: Option<NodeId>) -> Receipt {
         #[cfg(peerline_planted)]
         if self.is_planted(crate::planted::Bug::NoForward) && class == Class::Forwarded {
             return Receipt::default();
         }
         let mut receivers = core::mem::take(&mut self.receivers);
-        let nodes = self.peers.iter().filter(|(peer, _)| peer.node().is_some());
-        receivers.extend(nodes.filter_map(|(_, conn)| conn).filter(|conn| Some(*conn) != except));
+        let wanted = |peer: &PeerId| peer.node().is_some_and(|node| Some(node) != except);
+        let nodes = self.peers.iter().filter(|(peer, _)| wanted(peer));
+        receivers.extend(nodes.filter_map(|(_, conn)| conn));
         let mut receipt = Receipt::default();
         for conn in receivers.drain(..) {
             let queued = self.links.enqueue(conn, frame.clone(), class, &mut self.stats, self.now);

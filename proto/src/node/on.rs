@@ -456,14 +456,15 @@ impl Node {
     ) {
         let frame = line.frame();
         // Broadcasts teach only where nothing is known: there are many of them.
-        if let Some(via) = self.speaker(conn).filter(|_| !self.routes.knows(originator)) {
+        let from = self.speaker(conn);
+        if let Some(via) = from.filter(|_| !self.routes.knows(originator)) {
             self.routes.learn(originator, via, false, self.now);
         }
-        let reached = self.flood(&frame, Class::Forwarded, Some(conn));
+        let reached = self.flood(&frame, Class::Forwarded, from);
         self.stats.forwarded += reached.queued as u64;
         #[cfg(peerline_planted)]
         if self.is_planted(crate::planted::Bug::ForwardTwice) {
-            let again = self.flood(&frame, Class::Forwarded, Some(conn));
+            let again = self.flood(&frame, Class::Forwarded, from);
             self.stats.forwarded += again.queued as u64;
         }
         if chat::CHAT == said.kind.as_text().unwrap_or_default() && !self.is_new_chat(said.msg.text)
