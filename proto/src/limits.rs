@@ -128,7 +128,8 @@ pub struct Limits {
     /// How long the larger node id waits for the smaller one's decision. Default 5 s.
     pub duplicate_wait: Duration,
 
-    /// Addresses remembered. When full: one never reached, else the least recently alive, goes.
+    /// Addresses remembered. When full: one never reached, else the least recently alive, goes,
+    /// and no such one that failed of late for one that is only told.
     /// Default 4,096.
     pub book: usize,
     /// Up to this many known addresses a node connects to all of them. Default 12.

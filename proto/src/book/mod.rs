@@ -34,10 +34,21 @@ pub(crate) struct Entry {
     failures: u32,
     /// No dial before this.
     pub(crate) not_before: Instant,
+    /// A dial is under way, and is over by then.
+    trying: Option<Instant>,
     /// When the last dial ended, for the cap on retries of urgent addresses.
     last_try: Option<Instant>,
     /// The other side or the application asked for peace until `not_before`.
     held: bool,
+}
+
+impl Entry {
+    /// Nothing would be lost with it but an address that somebody told: it was never reached, is
+    /// not being tried, and is not to be left alone for a while.
+    fn is_spare(&self, now: Instant) -> bool {
+        let tried = self.trying.is_some_and(|until| until > now);
+        !self.bootstrap && !self.proven && !tried && self.not_before <= now
+    }
 }
 
 /// The book.
@@ -86,7 +97,7 @@ impl Book {
 
     /// Adds an address that is never given up. False if it is unusable or our own.
     pub(crate) fn add_bootstrap(&mut self, addr: SocketAddr, now: Instant, rng: &mut Rng) -> bool {
-        let known = self.learn(addr, None, now, rng);
+        let known = self.add(addr, None, false, now, rng);
         if let Some(entry) = self.entries.get_mut(&canonical(addr)) {
             entry.bootstrap = true;
         }
@@ -101,6 +112,17 @@ impl Book {
         now: Instant,
         rng: &mut Rng,
     ) -> bool {
+        self.add(addr, peer, true, now, rng)
+    }
+
+    fn add(
+        &mut self,
+        addr: SocketAddr,
+        peer: Option<PeerId>,
+        told: bool,
+        now: Instant,
+        rng: &mut Rng,
+    ) -> bool {
         let addr = canonical(addr);
         let usable = is_dialable(addr);
         #[cfg(peerline_planted)]
@@ -112,7 +134,7 @@ impl Book {
             entry.peer = entry.peer.take().or(peer);
             return true;
         }
-        if self.entries.len() >= self.capacity && !self.make_room(rng) {
+        if self.entries.len() >= self.capacity && !self.make_room(told, now, rng) {
             return false;
         }
         let entry = Entry {
@@ -122,6 +144,7 @@ impl Book {
             alive: None,
             failures: 0,
             not_before: now,
+            trying: None,
             last_try: None,
             held: false,
         };
@@ -130,23 +153,41 @@ impl Book {
     }
 
     /// Drops an address never reached, chosen at random; else the proven one least recently alive.
-    fn make_room(&mut self, rng: &mut Rng) -> bool {
+    ///
+    /// One that failed of late stays as long as it rests, for learned anew it would be dialled at
+    /// once: whoever tells many addresses would have us knock at one of them again and again. What
+    /// was only `told` waits for such room, what is sure takes the place of the next to be tried.
+    fn make_room(&mut self, told: bool, now: Instant, rng: &mut Rng) -> bool {
         let free = || self.entries.iter().filter(|(_, entry)| !entry.bootstrap);
-        let unproven: Vec<SocketAddr> =
-            free().filter(|(_, entry)| !entry.proven).map(|(addr, _)| *addr).collect();
-        let index = usize::try_from(rng.below(unproven.len() as u64)).unwrap_or(0);
+        let spare: Vec<SocketAddr> =
+            free().filter(|(_, entry)| entry.is_spare(now)).map(|(addr, _)| *addr).collect();
+        let index = usize::try_from(rng.below(spare.len() as u64)).unwrap_or(0);
+        let resting = free().filter(|(_, entry)| !entry.proven);
+        let resting = resting.min_by_key(|(_, entry)| entry.not_before).map(|(addr, _)| *addr);
         let oldest = || free().min_by_key(|(_, entry)| entry.alive).map(|(addr, _)| *addr);
-        let victim = unproven.get(index).copied().or_else(oldest);
+        let victim = match (spare.get(index), resting) {
+            (Some(addr), _) => Some(*addr),
+            (None, Some(_)) if told => None,
+            (None, resting) => resting.or_else(oldest),
+        };
         victim.is_some_and(|addr| self.entries.remove(&addr).is_some())
+    }
+
+    /// The address is dialled; the dial is over by `until`.
+    pub(crate) fn dialled(&mut self, addr: SocketAddr, until: Instant) {
+        if let Some(entry) = self.entries.get_mut(&canonical(addr)) {
+            entry.trying = Some(until);
+        }
     }
 
     /// A dial of ours completed a hello with this peer.
     pub(crate) fn reached(&mut self, addr: SocketAddr, peer: &PeerId, now: Instant, rng: &mut Rng) {
-        self.learn(addr, None, now, rng);
+        self.add(addr, None, false, now, rng);
         if let Some(entry) = self.entries.get_mut(&canonical(addr)) {
             entry.peer = Some(peer.clone());
             entry.proven = true;
             entry.alive = Some(now);
+            entry.trying = None;
             entry.failures = 0;
             if core::mem::take(&mut entry.held) {
                 // Somebody dialled in spite of it, and was welcome: the peace is over.
@@ -165,6 +206,7 @@ impl Book {
             entry.not_before = now;
         }
         entry.failures = entry.failures.saturating_add(1);
+        entry.trying = None;
         entry.last_try = Some(now);
         entry.held = false;
     }
@@ -372,6 +414,29 @@ mod tests {
         assert!(book.learn(addr(4), None, seconds(40), &mut rng));
         let left = [1, 2, 3, 4].map(|number| book.get(addr(number)).is_some());
         assert_eq!(left, [true, false, true, true]);
+    }
+
+    #[test]
+    fn an_address_that_is_tried_or_rests_is_not_forgotten_for_what_is_told() {
+        let (mut book, mut rng) = book(3);
+        let [tried, failed, told, more] = [1, 2, 3, 4].map(addr);
+        for addr in [tried, failed, told] {
+            assert!(book.learn(addr, None, seconds(0), &mut rng));
+        }
+        book.failed(failed, seconds(0), &mut rng);
+        book.dialled(tried, seconds(20));
+        assert!(book.learn(more, None, seconds(0), &mut rng));
+        assert!(book.get(told).is_none(), "the only one that nothing is known of");
+        book.failed(more, seconds(0), &mut rng);
+        assert!(!book.learn(told, None, seconds(0), &mut rng));
+        assert!(book.learn(told, None, seconds(20), &mut rng), "the dial is over, or the rest");
+        let (given, guest) = (addr(5), PeerId::Guest("x".into()));
+        for addr in [tried, failed, told, more] {
+            book.failed(addr, seconds(20), &mut rng);
+        }
+        assert!(book.add_bootstrap(given, seconds(20), &mut rng));
+        book.reached(addr(6), &guest, seconds(20), &mut rng);
+        assert!(book.get(given).is_some() && book.get(addr(6)).is_some(), "sure ones find room");
     }
 
     #[test]

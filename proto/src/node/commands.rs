@@ -322,6 +322,7 @@ impl Node {
         let until = self.now + self.config.limits().dial_timeout;
         let call = Call::Native { nonce: self.rng.json_integer() };
         let phase = Phase::Dialing { until, call };
+        self.book.dialled(addr, self.dial_ends());
         self.stats.connections_opened += 1;
         self.links.open(addr, phase, self.now)
     }

@@ -67,7 +67,7 @@ impl Node {
         dialing.count()
     }
 
-    fn dial_ends(&self) -> Instant {
+    pub(super) fn dial_ends(&self) -> Instant {
         let limits = self.config.limits();
         self.now + limits.dial_timeout + limits.handshake_timeout
     }
