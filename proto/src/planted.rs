@@ -2,6 +2,9 @@
 //! `--cfg peerline_planted` alone, never into anything that is shipped; which one is there is said
 //! by [`Limits::planted`](crate::Limits), so that one build holds them all.
 
+/// How many dials there were in this process, which no node may know.
+pub(crate) static DIALS: core::sync::atomic::AtomicU32 = core::sync::atomic::AtomicU32::new(0);
+
 /// A bug.
 #[derive(Copy, Clone, Debug, Eq, PartialEq, Ord, PartialOrd, Hash)]
 pub enum Bug {
@@ -73,11 +76,13 @@ pub enum Bug {
     GivesUp,
     /// With half of its peers gone a node publishes nothing.
     NeedsMajority,
+    /// What a node says depends on what was done in the same process before.
+    Remembers,
 }
 
 impl Bug {
     /// All of them.
-    pub const ALL: [Self; 34] = [
+    pub const ALL: [Self; 35] = [
         Self::DupDelivery,
         Self::Echo,
         Self::CutBody,
@@ -112,5 +117,6 @@ impl Bug {
         Self::NoHurry,
         Self::GivesUp,
         Self::NeedsMajority,
+        Self::Remembers,
     ];
 }

@@ -63,7 +63,8 @@ fn main() -> io::Result<std::process::ExitCode> {
     show("bytes of one connection without hello", each as f64, 8192.0, false);
     show("MiB of ten thousand", many as f64 / 1_048_576.0, 16.0, false);
     let ratio = |seed| {
-        let (calm, attacked) = (slowest_delivery(seed, false), slowest_delivery(seed, true));
+        let (calm, attacked) =
+            (slowest_delivery(seed, 600, false), slowest_delivery(seed, 600, true));
         attacked.as_secs_f64() / calm.as_secs_f64()
     };
     let worst = (0..4).map(ratio).fold(0.0, f64::max);

@@ -5,7 +5,7 @@
 use std::time::Duration;
 
 use peerline_testkit::net::Net;
-use peerline_testkit::swarm::{Options, Report, run, run_seed, slowest_delivery};
+use peerline_testkit::swarm::{Options, Report, run, slowest_delivery};
 
 /// Seeds of runs that found something, in the node or in the judge.
 const REGRESS: [u64; 12] =
@@ -52,17 +52,16 @@ fn sim_swarm() {
 fn sim_determinism() {
     let count = number("PEERLINE_SEEDS").map_or(1, |seeds| seeds / 8);
     let base = number("PEERLINE_SEED_BASE").unwrap_or(0);
-    for seed in base..base.saturating_add(count) {
-        let options = Options::new(seed, 1);
-        let (first, second) = (run_seed(seed, &options), run_seed(seed, &options));
-        assert_eq!((first.steps, first.hash), (second.steps, second.hash), "seed {seed}");
-    }
+    let mut options = Options::new(base, count);
+    options.twice = true;
+    check(&run(&options));
 }
 
 #[test]
 fn sim_attack_does_not_slow_the_honest() {
-    for seed in 0..number("PEERLINE_SEEDS").map_or(1, |_| 4) {
-        let (calm, attacked) = (slowest_delivery(seed, false), slowest_delivery(seed, true));
+    let (seeds, broadcasts) = number("PEERLINE_SEEDS").map_or((1, 100), |_| (4, 600));
+    for seed in 0..seeds {
+        let [calm, attacked] = [false, true].map(|hit| slowest_delivery(seed, broadcasts, hit));
         println!("seed {seed}: 99 of 100 within {calm:?}, attacked {attacked:?}");
         assert!(attacked <= calm.mul_f64(1.2), "seed {seed}: {calm:?} became {attacked:?}");
     }

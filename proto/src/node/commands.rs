@@ -321,6 +321,13 @@ impl Node {
     pub(super) fn open_dial(&mut self, addr: SocketAddr) -> ConnId {
         let until = self.now + self.config.limits().dial_timeout;
         let call = Call::Native { nonce: self.rng.json_integer() };
+        #[cfg(peerline_planted)]
+        let call = if self.is_planted(crate::planted::Bug::Remembers) {
+            let before = crate::planted::DIALS.fetch_add(1, core::sync::atomic::Ordering::Relaxed);
+            Call::Native { nonce: before.into() }
+        } else {
+            call
+        };
         let phase = Phase::Dialing { until, call };
         self.book.dialled(addr, self.dial_ends());
         self.stats.connections_opened += 1;

@@ -104,6 +104,8 @@ pub(crate) struct Watch {
     spoke: BTreeSet<ConnId>,
     /// Addresses in the book when it was last looked at.
     known: usize,
+    /// There were once as many as there is room for.
+    was_full: bool,
     /// Since when nothing was written though something waits.
     stuck: BTreeMap<ConnId, Instant>,
     /// Connections whose end was told by a number alone.
@@ -141,7 +143,11 @@ impl Watch {
         let twice = dialled.in_flight > 1;
         Rule::NoDialStorm.check(!twice, || format!("two dials to {addr} at once"));
         if let (Some(last), true) = (dialled.last_failure, dialled.failures > 0) {
-            let factor = 1_u32 << (dialled.failures - 1).min(20);
+            // A full book forgets an address that has rested, and with it how often it failed;
+            // learned anew it begins with the shortest rest.
+            let forgets = self.was_full || node.addresses().count() >= limits.book;
+            let failures = if forgets { 1 } else { dialled.failures };
+            let factor = 1_u32 << (failures - 1).min(20);
             let full = limits.backoff_base.saturating_mul(factor) / 2;
             let least = full.min(limits.backoff_urgent).saturating_sub(TICK);
             let waited = now.saturating_since(last);
@@ -506,6 +512,7 @@ impl Watch {
             return;
         }
         let most = node.config().limits().book;
+        self.was_full |= known >= most;
         Rule::AddressBook.check(known <= most, || format!("{known} addresses, {most} at most"));
         for addr in node.addresses() {
             let (ip, listens) = (addr.ip(), node.listen_addrs().contains(&addr));

@@ -55,6 +55,8 @@ pub struct Options {
     pub stop_at_failure: bool,
     /// Keep what happens as text.
     pub trace: bool,
+    /// Run each seed twice: the same must happen.
+    pub twice: bool,
     /// How many hosts, if not as the seed draws.
     pub hosts: Option<usize>,
     /// The bug that is to be found.
@@ -70,6 +72,7 @@ impl Options {
             count,
             stop_at_failure: true,
             trace: false,
+            twice: false,
             hosts: None,
             #[cfg(peerline_planted)]
             planted: None,
@@ -109,8 +112,9 @@ fn run_next(options: &Options, next: &AtomicU64, stop: &AtomicBool) -> Option<Ru
 }
 
 /// How long broadcasts take in a small network with fixed latencies, of a hundred the slowest but
-/// one, with or without an attack of everything that strangers may do.
-pub fn slowest_delivery(seed: u64, attacked: bool) -> Duration {
+/// one, with or without an attack of everything that strangers may do. A tenth of a second passes
+/// between two.
+pub fn slowest_delivery(seed: u64, broadcasts: usize, attacked: bool) -> Duration {
     let mut net = Net::new(seed);
     net.latency(10, 40);
     net.forget_events();
@@ -120,7 +124,7 @@ pub fn slowest_delivery(seed: u64, attacked: bool) -> Duration {
     }
     net.run_for(WARM_UP);
     let (mut gang, mut entropy) = (Gang::default(), Entropy::new(seed));
-    for round in 0..600 {
+    for round in 0..broadcasts {
         for _ in 0..10 {
             if attacked {
                 gang.act(&mut net, &mut entropy);
@@ -132,12 +136,25 @@ pub fn slowest_delivery(seed: u64, attacked: bool) -> Duration {
     net.run_for(5 * SECOND);
     let mut delays = net.delays().to_vec();
     delays.sort_unstable();
-    assert_eq!(delays.len(), 600 * (hosts.len() - 1), "broadcasts are missing");
+    assert_eq!(delays.len(), broadcasts * (hosts.len() - 1), "broadcasts are missing");
     delays[delays.len() * 99 / 100]
 }
 
 /// Runs one seed.
 pub fn run_seed(seed: u64, options: &Options) -> Run {
+    let mut run = run_once(seed, options);
+    if options.twice && run.failure.is_none() {
+        let again = run_once(seed, options);
+        let [first, second] = [&run, &again].map(|run| (run.steps, run.hash));
+        if first != second {
+            let what = format!("{first:?} steps and hash, then {second:?}");
+            run.failure = Some(format!("{}: {what}", Rule::Determinism));
+        }
+    }
+    run
+}
+
+fn run_once(seed: u64, options: &Options) -> Run {
     let (mut run, mut net, began) = (Run::new(seed), Net::new(seed), Instant::now());
     if options.trace {
         net.start_trace();

@@ -39,6 +39,7 @@ pub fn rule_of(bug: Bug) -> Rule {
         Bug::PingPong => Rule::Quiet,
         Bug::GivesUp => Rule::Retried,
         Bug::NeedsMajority => Rule::Minority,
+        Bug::Remembers => Rule::Determinism,
     }
 }
 
@@ -60,6 +61,7 @@ pub struct Hunt {
 pub fn hunt(bug: Bug, first: u64, most: u64) -> Hunt {
     let mut options = Options::new(first, most);
     options.planted = Some(bug);
+    options.twice = rule_of(bug) == Rule::Determinism;
     let report = run(&options);
     let own = |run: &&super::Run| run.broken() == Some(rule_of(bug));
     let others = report.failed.iter().filter(|run| !own(run));
