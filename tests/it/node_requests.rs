@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use peerline_proto::{
     Config, Event, Limits, NakCode, Payload, PeerId, Reply, ReplyError, ReplyTo, RequestError,
-    RequestFailure, RequestId,
+    RequestFailure, RequestId, SendError,
 };
 use peerline_testkit::net::{Cut, HostId, Net, Stranger};
 
@@ -456,6 +456,30 @@ fn what_cannot_be_asked_is_an_error_at_once() {
         net.with(peer, |node, now| node.reply(asked[0], "A", &text, true, now))
     };
     assert_eq!(reply_to_nothing, Err(ReplyError::Gone), "its deadline has passed");
+}
+
+#[test]
+fn room_on_the_way_is_told_for_the_node_that_was_named() {
+    for parted in [false, true] {
+        let mut net = Net::new(3);
+        let hosts = line(&mut net, 3);
+        let via = net.id(hosts[1]);
+        net.with(hosts[0], |node, _| node.set_router(move |_| Some(via.clone())));
+        net.read(hosts[1], false);
+        let (to, text) = (net.id(hosts[2]), body(&"x".repeat(100_000)));
+        let full = (0..30)
+            .find_map(|_| net.with(hosts[0], |node, now| node.send(&to, "K", &text, now)).err());
+        assert!(matches!(full, Some(SendError::Full { .. })), "{full:?}");
+        if parted {
+            let via = net.id(hosts[1]);
+            net.with(hosts[0], |node, now| node.disconnect(&via, now));
+        } else {
+            net.read(hosts[1], true);
+        }
+        net.run_for(SECOND);
+        let told = |event: &&Event| matches!(event, Event::Writable { peer } if *peer == to);
+        assert_eq!(net.events(hosts[0]).iter().filter(told).count(), 1, "parted: {parted}");
+    }
 }
 
 #[test]

@@ -134,7 +134,7 @@ impl Node {
         self.direct_count = count;
         let frame = Frame::new(&line);
         if let Some((via, conn)) = hop {
-            self.queue_direct(conn, frame)
+            self.queue_for(node, (via, conn), frame)
                 .map_err(|full| SendError::Full { queued: full.queued, limit: full.limit })?;
             self.note_own(&id, node, via);
             return Ok(());

@@ -17,6 +17,7 @@ mod seek;
 mod tend;
 
 use alloc::borrow::Cow;
+use alloc::collections::BTreeSet;
 use alloc::vec::Vec;
 use core::net::SocketAddr;
 
@@ -100,6 +101,8 @@ pub struct Node {
     routes: Routes,
     relayed: Relayed,
     seeks: Seeks,
+    /// Nodes beyond a neighbour whose queue was full when something was to go to them.
+    beyond: BTreeSet<(ConnId, NodeId)>,
     asked: Asked,
     answering: Answering,
     events: Events,
@@ -144,6 +147,7 @@ impl Node {
             routes: Routes::new(limits),
             relayed: Relayed::new(limits),
             seeks: Seeks::new(limits),
+            beyond: BTreeSet::new(),
             asked: Asked::new(limits),
             answering: Answering::new(limits),
             events: Events::new(limits.event_queue),

@@ -523,6 +523,7 @@ impl Node {
             return;
         }
         self.emit(Event::Writable { peer });
+        self.tell_beyond(conn);
     }
 
     pub(super) fn ready_mut(&mut self, conn: ConnId) -> Option<&mut Ready> {

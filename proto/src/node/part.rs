@@ -93,6 +93,7 @@ impl Node {
             // What was full went with the connection; the peer has another.
             self.emit(Event::Writable { peer });
         }
+        self.tell_beyond(conn);
         self.on_dial_ended(conn);
         if let Some(node) = gone_node {
             self.on_hop_gone(node);

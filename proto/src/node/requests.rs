@@ -22,6 +22,9 @@ use crate::wire::encode::{self, Routed};
 use crate::wire::json::Span;
 use crate::wire::native::{NakLine, Received, ReplyLine, RequestLine};
 
+/// Nodes beyond neighbours that are waited for at once.
+const BEYOND: usize = 256;
+
 impl Node {
     /// Asks a node, a neighbour or one beyond, and waits for its replies until the deadline (at
     /// most [`Limits::request_deadline`](crate::Limits)). Its end is the last
@@ -86,9 +89,8 @@ impl Node {
         self.direct_count = id.number();
         match hop {
             Some((via, conn)) => {
-                self.queue_direct(conn, Frame::new(&line)).map_err(|full| RequestError::Full {
-                    queued: full.queued,
-                    limit: full.limit,
+                self.queue_for(to, (via, conn), Frame::new(&line)).map_err(|full| {
+                    RequestError::Full { queued: full.queued, limit: full.limit }
                 })?;
                 self.asked.add(id, pending);
                 self.asked.sent(id, via, self.now);
@@ -430,6 +432,38 @@ impl Node {
             self.links.block(conn);
         }
         queued
+    }
+
+    /// Queues a line for a node at the neighbour that leads to it; the application is told of room
+    /// for the node it named, which is not always the neighbour.
+    pub(super) fn queue_for(
+        &mut self,
+        to: NodeId,
+        (via, conn): (NodeId, ConnId),
+        frame: Frame,
+    ) -> Result<(), Full> {
+        let queued = self.queue_direct(conn, frame);
+        if queued.is_err() && to != via {
+            self.beyond.insert((conn, to));
+            if self.beyond.len() > BEYOND {
+                // Told too early, it may try and wait once more.
+                let first = self.beyond.pop_first();
+                first.into_iter().for_each(|(_, node)| self.tell_writable(node));
+            }
+        }
+        queued
+    }
+
+    /// A connection has room again, or is gone: whoever waits for a node beyond it may try again.
+    pub(super) fn tell_beyond(&mut self, conn: ConnId) {
+        while let Some(waits) = self.beyond.iter().find(|(by, _)| *by == conn).copied() {
+            self.beyond.remove(&waits);
+            self.tell_writable(waits.1);
+        }
+    }
+
+    fn tell_writable(&mut self, node: NodeId) {
+        self.emit(Event::Writable { peer: PeerId::Node(node) });
     }
 
     /// Tells the application, and stops reading the sender if it is behind.
