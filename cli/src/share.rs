@@ -117,7 +117,10 @@ impl Share<'_> {
         for addr in &args.join_btpeer {
             let (handle, addr) = (self.handle.clone(), addr.clone());
             self.inbox.feed("join", move |tell| {
-                tell.send(Input::Said(lines::join(&handle, &addr, Dialect::Btpeer)))
+                let answer = lines::join(&handle, &addr, Dialect::Btpeer);
+                // Nobody asked: only what went wrong is told, and not as an answer.
+                let why = answer.strip_prefix("error ");
+                why.map_or(Ok(()), |why| tell.send(Input::Said(format!("failed {why}"))))
             })?;
         }
         self.inbox.read_stdin()?;
