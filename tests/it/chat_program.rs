@@ -11,6 +11,7 @@ use std::io::Write;
 use std::net::TcpListener;
 use std::time::Duration;
 
+use crate::node_program::{accept, read_frame};
 use peerline_testkit::vectors::frame;
 use program::{Chat, run, run_and_close_output};
 
@@ -194,7 +195,8 @@ fn program_share_shows_a_bar_that_shares_no_line_with_anything() {
     let mut sharer = Chat::start_share(&folder.display().to_string());
     let owner = TcpListener::bind("127.0.0.1:0").unwrap();
     sharer.screen.type_line(&format!("get long from {}", owner.local_addr().unwrap()));
-    let mut stream = owner.accept().unwrap().0;
+    let mut stream = accept(&owner);
+    assert_eq!(read_frame(&mut stream), ("FGET".to_owned(), "long".to_owned()));
     let whole = frame("REPL", &vec![b'x'; 2 << 20]);
     let (half, rest) = whole.split_at(8 + (1 << 20));
     stream.write_all(half).unwrap();

@@ -2,6 +2,7 @@
 
 use std::io::{Read, Write};
 use std::net::{TcpListener, TcpStream};
+use std::sync::mpsc;
 use std::thread::{self, JoinHandle};
 
 use peerline_testkit::vectors::{frame, frames};
@@ -24,7 +25,7 @@ fn btpeer(answers: Vec<Vec<Vec<u8>>>) -> (String, JoinHandle<Vec<(String, String
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let addr = listener.local_addr().unwrap().to_string();
     let serve = move |answers: Vec<Vec<u8>>| {
-        let mut stream = patient(listener.accept().unwrap().0);
+        let mut stream = accept(&listener);
         let asked = read_frame(&mut stream);
         stream.write_all(&answers.concat()).unwrap();
         asked
@@ -36,6 +37,17 @@ pub(crate) fn patient(stream: TcpStream) -> TcpStream {
     stream.set_read_timeout(Some(PATIENCE)).unwrap();
     stream.set_write_timeout(Some(PATIENCE)).unwrap();
     stream
+}
+
+/// The next connection, which must come in time.
+#[track_caller]
+pub(crate) fn accept(listener: &TcpListener) -> TcpStream {
+    let (listener, (tell, told)) = (listener.try_clone().unwrap(), mpsc::channel());
+    let waiting = thread::spawn(move || tell.send(listener.accept()));
+    let accepted = told.recv_timeout(PATIENCE).expect("a connection in time");
+    // With it ends its share in the listener, which would take further calls.
+    waiting.join().unwrap().unwrap();
+    patient(accepted.unwrap().0)
 }
 
 /// One frame: its kind and its text.
@@ -145,7 +157,7 @@ fn a_node_hears_of_chat_peers_and_of_refusals() {
     let addr = listener.local_addr().unwrap();
     assert_eq!(node.ask(&format!("join chat {addr}")), format!("ok joining {addr}"));
     let mut text = String::new();
-    patient(listener.accept().unwrap().0).read_to_string(&mut text).unwrap();
+    accept(&listener).read_to_string(&mut text).unwrap();
     assert!(text.contains("\"PING\"") && text.contains(&node.port().to_string()), "{text}");
     let pong = peerline_testkit::vectors::chat_ping("able", addr.port());
     let pong = String::from_utf8(pong).unwrap().replace("PING", "PONG");

@@ -10,7 +10,7 @@ use std::thread;
 use peerline_testkit::vectors::frame;
 
 use crate::chat_program::piped::Piped;
-use crate::node_program::{patient, read_frame};
+use crate::node_program::{accept, patient, read_frame};
 
 /// A folder of a test's own with these files, removed at its end.
 struct Folder(PathBuf);
@@ -71,7 +71,7 @@ fn asker(host: [u8; 4]) -> (TcpListener, String) {
 }
 
 fn result(listener: &TcpListener) -> (String, String) {
-    let mut stream = patient(listener.accept().unwrap().0);
+    let mut stream = accept(listener);
     let told = read_frame(&mut stream);
     stream.shutdown(Shutdown::Both).ok();
     told
@@ -162,7 +162,8 @@ fn queries_are_acknowledged_and_answered_at_the_port_of_whoever_asks() {
 
 #[test]
 fn a_query_goes_along_a_line_of_three_as_far_as_its_ttl() {
-    let [near, far] = [Folder::new(&[]), Folder::new(&[("hello.txt", b"hello")])];
+    let files: [(&str, &[u8]); 3] = [("hello.txt", b"hello"), ("last", b""), ("other", b"")];
+    let [near, far] = [Folder::new(&[]), Folder::new(&files)];
     let empty = Folder::new(&[]);
     let mut middle = near.share(&[]);
     let mut end = far.share(&["--join-btpeer", &middle.addr]);
@@ -178,13 +179,13 @@ fn a_query_goes_along_a_line_of_three_as_far_as_its_ttl() {
     for _ in 0..2 {
         assert_eq!(result(&listener), resp("hello.txt", &end.addr), "of the last two alone");
     }
-    // The same query is not passed on again; another one is.
-    for words in ["hello 1", "hel 1"] {
+    // The same query is not passed on again; others are.
+    for words in ["hello 1", "other 1", "last 1"] {
         ask(&middle, "QUER", format!("{id} {words}").as_bytes());
     }
-    assert_eq!(result(&listener), resp("hello.txt", &end.addr));
-    listener.set_nonblocking(true).unwrap();
-    assert!(listener.accept().is_err(), "told twice");
+    let mut told = [result(&listener), result(&listener)];
+    told.sort();
+    assert_eq!(told, [resp("last", &end.addr), resp("other", &end.addr)]);
     // By a sharer.
     let mut begin = empty.share(&["--join-btpeer", &middle.addr]);
     begin.line("joined");
@@ -244,7 +245,7 @@ fn what_a_hostile_owner_answers_harms_nobody() {
             frame("REPL", &[0xff, 0x00]),
         ];
         answers.map(|answer| {
-            let mut stream = patient(listener.accept().unwrap().0);
+            let mut stream = accept(&listener);
             let asked = read_frame(&mut stream);
             stream.write_all(&answer).unwrap();
             asked
@@ -266,6 +267,7 @@ fn what_a_hostile_owner_answers_harms_nobody() {
     // Results that nobody asked for are heard in silence.
     assert_eq!(ask(&sharer, "RESP", b"evil.txt 10.0.0.1:1"), b"");
     assert_eq!(sharer.ask("search evil"), "ok 0");
+    assert!(!sharer.has_told("found"), "nobody had asked");
     assert_eq!(ask(&sharer, "RESP", b"evil\x1b.txt 10.0.0.1:1"), b"");
     assert_eq!(ask(&sharer, "RESP", b"evil.txt \x1b[2J"), b"");
     assert_eq!(sharer.line("found"), "found evil.txt at \\u{1b}[2J");

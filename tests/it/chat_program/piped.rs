@@ -15,7 +15,7 @@ pub(crate) struct Piped {
     stdin: Option<ChildStdin>,
     stdout: Receiver<String>,
     stderr: Receiver<String>,
-    /// Lines passed over while waiting, for a failure's message.
+    /// Lines read.
     seen: Vec<String>,
     /// Its node's id.
     pub(crate) id: String,
@@ -97,6 +97,11 @@ impl Piped {
                 return line;
             }
         }
+    }
+
+    /// Whether a line that begins so was among those read till now.
+    pub(crate) fn has_told(&self, begin: &str) -> bool {
+        self.seen.iter().any(|line| line.starts_with(begin))
     }
 
     /// How it ended.
