@@ -160,11 +160,22 @@ pub struct Limits {
     pub streams: usize,
     /// Streams followed per originator. Default 4: three restarts within the memory of the others.
     pub streams_per_originator: usize,
+    /// Bytes of broadcasts kept, to be announced and pushed to who missed them. When full: the
+    /// oldest goes; what came by one link fills at most a quarter. Default 8 MiB.
+    pub cache: usize,
+    /// How long a broadcast is kept. Default 30 s: longer than anybody looks for it.
+    pub cache_for: Duration,
+    /// Broadcasts looked for at once, a quarter of them announced by one link. When full: further
+    /// announcements are ignored. Default 8,192.
+    pub wanted: usize,
+    /// How long a broadcast that was announced is looked for. Default 30 s, as long as others keep
+    /// it.
+    pub repair_for: Duration,
     /// Missing ranges per stream. When full: the longest untouched is closed, if old enough.
     /// Default 32.
     pub missing_ranges: usize,
-    /// How long a missing range is kept open at least before another may take its place. Default 0:
-    /// until there is repair, a hole is what a slow peer was not sent, and never closes by itself.
+    /// How long a missing range is kept open at least before another may take its place. Default 10
+    /// min: far longer than a late broadcast is under way.
     pub missing_for: Duration,
     /// Ids remembered one by one: of closed streams, and of one-to-one messages. Two generations
     /// of this many each. Default 8,192.
@@ -229,6 +240,10 @@ pub(crate) const FIRST_WORDS: usize = 2048;
 pub(crate) const ADDRESS_COST: usize = 256;
 /// Bytes of a stream and of its place in the order.
 pub(crate) const STREAM_COST: usize = 192;
+/// Bytes of a stream's tree.
+pub(crate) const TREE_COST: usize = 320;
+/// Bytes of a broadcast that is looked for, and of those who announced it.
+pub(crate) const WANT_COST: usize = 384;
 /// Bytes of one missing range.
 pub(crate) const RANGE_COST: usize = 24;
 /// Bytes of a single id and of its place in a set.
@@ -288,7 +303,9 @@ impl Limits {
             self.queued_total,
             self.event_queue,
             self.book.saturating_mul(ADDRESS_COST),
-            self.streams.saturating_mul(STREAM_COST.saturating_add(holes)),
+            self.streams.saturating_mul(sum([STREAM_COST, TREE_COST, holes])),
+            self.cache,
+            self.wanted.saturating_mul(WANT_COST),
             self.recent_ids.saturating_mul(4).saturating_mul(ID_COST),
             self.worst_case_requests(),
             self.worst_case_guests(),
@@ -377,8 +394,12 @@ const DEFAULTS: Limits = Limits {
     getaddr_every: Duration::from_secs(10),
     streams: 4096,
     streams_per_originator: 4,
+    cache: 8 * 1024 * 1024,
+    cache_for: Duration::from_secs(30),
+    wanted: 8192,
+    repair_for: Duration::from_secs(30),
     missing_ranges: 32,
-    missing_for: Duration::ZERO,
+    missing_for: Duration::from_secs(600),
     recent_ids: 8192,
     new_epoch_every: Duration::from_secs(60),
     routes: 8192,

@@ -74,13 +74,18 @@ impl Link {
         Ok(self.framer.next(rest, taken.max_line)?.map(Input::Line))
     }
 
-    /// Bytes arrived.
-    pub(crate) fn heard(&mut self, count: usize, now: Instant) {
+    /// Bytes arrived. True if the peer was suspect until now.
+    pub(crate) fn heard(&mut self, count: usize, now: Instant) -> bool {
         match &mut self.phase {
             Phase::Greeting(greeting) => greeting.bytes = greeting.bytes.saturating_add(count),
-            Phase::Ready(ready) => ready.alive.heard(now),
+            Phase::Ready(ready) => {
+                let was_suspect = ready.alive.is_suspect();
+                ready.alive.heard(now);
+                return was_suspect;
+            }
             Phase::Dialing { .. } | Phase::Guest(_) | Phase::Closing(_) => {}
         }
+        false
     }
 
     /// Bytes of messages that are not whole yet, and of replies held back.

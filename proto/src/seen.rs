@@ -30,6 +30,15 @@ pub(crate) enum Heard {
 /// Who published, and in which of its lives.
 pub(crate) type StreamId = (NodeId, u32);
 
+/// Numbers of one stream, and for how long the first of them was held back.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub(crate) struct Range {
+    pub(crate) stream: StreamId,
+    pub(crate) from: u64,
+    pub(crate) to: u64,
+    pub(crate) hold: Duration,
+}
+
 /// The bounds of [`Streams`]; see the fields of the same name in [`Limits`].
 #[derive(Copy, Clone, Debug)]
 #[cfg_attr(feature = "testing", derive(Hash))]
@@ -74,6 +83,17 @@ impl Streams {
             clock: 1, // a stream that was never touched has 0
             forgotten: Recent::new(limits.recent_ids),
         }
+    }
+
+    /// Whether a number was heard, as far as that is known.
+    pub(crate) fn has(&self, id: StreamId, seq: u64) -> bool {
+        self.streams.get(&id).is_some_and(|stream| stream.has(seq))
+            || self.forgotten.contains(&(id, seq))
+    }
+
+    /// The highest number heard of a stream.
+    pub(crate) fn highest(&self, id: StreamId) -> Option<u64> {
+        Some(self.streams.get(&id)?.highest)
     }
 
     /// Records number `seq`, counted from 1, of a stream.
@@ -192,6 +212,10 @@ impl Stream {
         self.open(self.missing.len(), next, seq.saturating_sub(1), now);
         self.highest = seq;
         Heard::New
+    }
+
+    fn has(&self, seq: u64) -> bool {
+        seq <= self.highest && self.find(seq).is_none()
     }
 
     fn find(&self, seq: u64) -> Option<usize> {

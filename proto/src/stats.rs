@@ -23,6 +23,9 @@ pub struct Stats {
     pub duplicates: u64,
     /// Broadcasts forwarded, once for each connection.
     pub forwarded: u64,
+    /// Bytes of lines that shape the trees and repair what they missed: announcements, grafts,
+    /// prunes.
+    pub tree_bytes: u64,
     /// Lines dropped from full queues, or not put there.
     pub skipped: u64,
     /// Lines still queued when their connection ended.

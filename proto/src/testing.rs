@@ -173,6 +173,20 @@ pub fn state_table() -> String {
     table
 }
 
+/// The connections to which a node pushes the broadcasts of this originator's present stream, which
+/// has this epoch; and the one by which they come to it.
+pub fn tree(
+    node: &crate::Node,
+    stream: (NodeId, u32),
+) -> (Vec<crate::ConnId>, Option<crate::ConnId>) {
+    node.tree(stream)
+}
+
+/// The epoch of a node's own broadcasts.
+pub fn epoch(node: &crate::Node) -> u32 {
+    node.own_epoch()
+}
+
 /// A number that two nodes share if they are in the same state, down to the last timer, but for
 /// accidents of 1 in 2^64.
 pub fn digest(node: &Node) -> u64 {

@@ -44,6 +44,14 @@ impl Instant {
     }
 }
 
+impl Instant {
+    /// This long before; not before the origin.
+    pub(crate) fn earlier(self, by: Duration) -> Self {
+        let nanos = u64::try_from(by.as_nanos()).unwrap_or(u64::MAX);
+        Self(self.0.saturating_sub(nanos))
+    }
+}
+
 impl Add<Duration> for Instant {
     type Output = Self;
 

@@ -17,6 +17,7 @@ pub mod hostile;
 pub mod net;
 pub mod oracle;
 pub mod originals;
+pub mod quality;
 pub mod swarm;
 pub mod vectors;
 

@@ -1,21 +1,31 @@
 //! Broadcasts: numbers our own, and tells whether one of another is new.
 //!
-//! Sends nothing: [`node`](crate::node) floods what is new to every neighbour but the one it came
-//! from. Trees, announcements and repair will live beside this file.
+//! Sends nothing. To whom a broadcast goes is for the [`trees`]; what is kept of it, for the
+//! [`cache`]; whom to ask for one that is missing, for [`repair`].
+
+mod bits;
+mod cache;
+mod repair;
+mod tree;
+pub(crate) mod trees;
+
+pub(crate) use cache::Key;
 
 use core::time::Duration;
 
-use crate::id::NodeId;
+use self::trees::Trees;
+use crate::id::{ConnId, NodeId};
 use crate::limits::Limits;
 use crate::rng::Rng;
-use crate::seen::{Heard, SeenLimits, Streams};
+use crate::seen::{Heard, SeenLimits, StreamId, Streams};
 use crate::time::Instant;
 
 /// What a received broadcast is.
 #[derive(Copy, Clone, Debug, Eq, PartialEq)]
 pub(crate) enum Verdict {
-    /// To be delivered and forwarded.
-    New,
+    /// To be delivered and forwarded. The numbers just below it, back to the highest heard before,
+    /// never came.
+    New { hole: Option<(u64, u64)> },
     /// Heard before, or our own come back.
     Duplicate,
     /// Cannot be told from a repeated one.
@@ -40,6 +50,7 @@ pub(crate) struct Broadcasts {
     former: [Option<(u32, u64)>; 4],
     new_epoch_every: Duration,
     streams: Streams,
+    pub(crate) trees: Trees,
 }
 
 impl Broadcasts {
@@ -53,6 +64,7 @@ impl Broadcasts {
             former: [None; 4],
             new_epoch_every: limits.new_epoch_every,
             streams,
+            trees: Trees::new(limits),
         }
     }
 
@@ -83,10 +95,31 @@ impl Broadcasts {
         if originator == self.own {
             return self.hear_own(epoch, seq, now, rng);
         }
+        let highest = self.streams.highest((originator, epoch));
         match self.streams.hear((originator, epoch), seq, now) {
-            Heard::New => Verdict::New,
+            Heard::New => {
+                let hole =
+                    highest.map(|highest| (highest.saturating_add(1), seq.saturating_sub(1)));
+                Verdict::New { hole: hole.filter(|(from, to)| from <= to) }
+            }
             Heard::Duplicate => Verdict::Duplicate,
             Heard::NotTaken => Verdict::NotTaken,
+        }
+    }
+
+    /// A link announces a broadcast.
+    pub(crate) fn announced(
+        &mut self,
+        (stream, seq): (StreamId, u64),
+        conn: ConnId,
+        hold: Duration,
+        now: Instant,
+    ) {
+        let known = stream.0 == self.own || self.streams.has(stream, seq);
+        if known {
+            self.trees.announced_known((stream, seq), conn, hold, now);
+        } else {
+            self.trees.announced_new((stream, seq), conn, hold, now);
         }
     }
 
@@ -160,7 +193,7 @@ mod tests {
         let mut hear = |seq| broadcasts.hear(other, 5, seq, at(0), &mut rng);
         assert_eq!(
             [hear(1), hear(1), hear(0)],
-            [Verdict::New, Verdict::Duplicate, Verdict::NotTaken]
+            [Verdict::New { hole: None }, Verdict::Duplicate, Verdict::NotTaken]
         );
     }
 }

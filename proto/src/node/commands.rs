@@ -207,7 +207,10 @@ impl Node {
         {
             return Ok(Receipt::default());
         }
-        Ok(self.flood(&Frame::new(&line), Class::Own, None))
+        let mut orders = core::mem::take(&mut self.orders);
+        let key = ((self.id, number.0), number.1);
+        self.broadcasts.trees.publish(key, Frame::new(&line), self.now, &mut orders);
+        Ok(self.carry_out(orders, Class::Own))
     }
 
     /// Asks this function by which neighbour a node is reached, after the routes that messages
@@ -351,10 +354,6 @@ impl Node {
     /// Queues a frame on the connection of every native peer but `except`, whichever of its
     /// connections it used.
     pub(super) fn flood(&mut self, frame: &Frame, class: Class, except: Option<NodeId>) -> Receipt {
-        #[cfg(peerline_planted)]
-        if self.is_planted(crate::planted::Bug::NoForward) && class == Class::Forwarded {
-            return Receipt::default();
-        }
         let mut receivers = core::mem::take(&mut self.receivers);
         let wanted = |peer: &PeerId| peer.node().is_some_and(|node| Some(node) != except);
         let nodes = self.peers.iter().filter(|(peer, _)| wanted(peer));

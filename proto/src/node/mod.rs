@@ -15,6 +15,7 @@ mod relay;
 mod requests;
 mod seek;
 mod tend;
+mod trees;
 
 use alloc::borrow::Cow;
 use alloc::collections::BTreeSet;
@@ -24,6 +25,7 @@ use core::net::SocketAddr;
 use crate::action::Action;
 use crate::book::Book;
 use crate::broadcast::Broadcasts;
+use crate::broadcast::trees::Order;
 use crate::config::Config;
 use crate::error::{CloseReason, Refused, TransportError, Violation};
 use crate::event::Event;
@@ -116,6 +118,8 @@ pub struct Node {
     stopping: Option<Instant>,
     /// Reused for the receivers of a broadcast; empty in between.
     receivers: Vec<ConnId>,
+    /// Reused for what the trees order; empty in between.
+    orders: Vec<Order>,
     btpeer: Btpeer,
     chat: Chat,
     rates: Rates,
@@ -157,6 +161,7 @@ impl Node {
             plan_after: start.now,
             stopping: None,
             receivers: Vec::new(),
+            orders: Vec::new(),
             btpeer: Btpeer::new(limits),
             chat: Chat::new(&chat_id(config.chat_name(), id), (rng.u64(), rng.u64()), limits),
             rates: Rates::new(limits.guest_burst, limits.guest_every),
@@ -234,7 +239,9 @@ impl Node {
     pub fn received(&mut self, conn: ConnId, bytes: &[u8], now: Instant) {
         self.advance(now);
         let Some(link) = self.links.get_mut(conn) else { return };
-        link.heard(bytes.len(), self.now);
+        if link.heard(bytes.len(), self.now) {
+            self.broadcasts.trees.suspect(conn, false);
+        }
         self.stats.bytes_in += bytes.len() as u64;
         #[cfg(peerline_planted)]
         if self.is_planted(crate::planted::Bug::CountsPieces) {
@@ -328,6 +335,7 @@ impl Node {
             self.asked.next_deadline(),
             self.answering.next_deadline(),
             self.seeks.next_deadline(),
+            self.broadcasts.trees.next_deadline().filter(|_| self.stopping.is_none()),
         ];
         let stop = self.stopping.filter(|_| !self.links.is_empty());
         // What is due at the end of time is due never: no later time could move it.

@@ -5,7 +5,7 @@ use alloc::boxed::Box;
 use core::net::SocketAddr;
 use core::time::Duration;
 
-use crate::broadcast;
+use crate::broadcast::{self, Key};
 use crate::budget::Budget;
 use crate::config::{DEFAULT_NETWORK, Listen};
 use crate::error::{ByeReason, CloseReason, Violation};
@@ -40,6 +40,9 @@ impl Node {
             Msg::Getaddr { max } => self.on_getaddr(conn, max),
             Msg::Addr(addr) => self.on_addr(conn, &addr),
             Msg::Broadcast(broadcast) => self.on_broadcast(conn, &broadcast, line),
+            Msg::Ihave { have } => self.on_ihave(conn, have),
+            Msg::Graft { stream, want } => self.on_graft(conn, stream.as_ref(), want),
+            Msg::Prune { stream } => self.on_prune(conn, stream.as_ref()),
             Msg::Message(direct) => self.on_direct(conn, &direct, line),
             Msg::Request(request) => self.on_request(conn, &request, line),
             Msg::Reply(reply) => self.on_reply(conn, &reply, line),
@@ -232,6 +235,7 @@ impl Node {
         let node = peer.node();
         self.emit(Event::PeerUp { peer, conn, addr, side });
         self.introduce(conn, version);
+        self.update_trees();
         if let Some(node) = node {
             self.found_way(node);
         }
@@ -275,6 +279,7 @@ impl Node {
                 for conn in close {
                     self.end(conn, CloseReason::Duplicate, Parting::Bye(ByeReason::Duplicate));
                 }
+                self.update_trees();
             }
         }
     }
@@ -294,7 +299,10 @@ impl Node {
         let now = self.now;
         let Some(ready) = self.ready_mut(conn) else { return };
         if ready.alive.answered(nonce, now) {
-            let peer = ready.peer.clone();
+            let (peer, round_trip) = (ready.peer.clone(), ready.alive.round_trip());
+            if let Some(round_trip) = round_trip {
+                self.broadcasts.trees.measured(conn, round_trip);
+            }
             #[cfg(peerline_planted)]
             if self.is_planted(crate::planted::Bug::PingPong) {
                 self.ping(conn);
@@ -432,16 +440,17 @@ impl Node {
             self.stats.not_taken += 1;
             return;
         };
+        let key = ((originator, epoch), said.seq);
         match self.broadcasts.hear(originator, epoch, said.seq, self.now, &mut self.rng) {
             #[cfg(peerline_planted)]
             broadcast::Verdict::Duplicate
                 if self.is_planted(crate::planted::Bug::DupDelivery)
                     || (self.is_planted(crate::planted::Bug::Echo) && originator == self.id) =>
             {
-                self.on_new_broadcast(conn, originator, said, line);
+                self.on_new_broadcast(conn, key, None, said, line);
             }
-            broadcast::Verdict::New => self.on_new_broadcast(conn, originator, said, line),
-            broadcast::Verdict::Duplicate => self.stats.duplicates += 1,
+            broadcast::Verdict::New { hole } => self.on_new_broadcast(conn, key, hole, said, line),
+            broadcast::Verdict::Duplicate => self.on_duplicate(conn, key),
             broadcast::Verdict::NotTaken => self.stats.not_taken += 1,
             broadcast::Verdict::Impersonated { new_epoch } => self.on_impersonated(conn, new_epoch),
         }
@@ -450,23 +459,24 @@ impl Node {
     fn on_new_broadcast(
         &mut self,
         conn: ConnId,
-        originator: NodeId,
+        key: Key,
+        hole: Option<(u64, u64)>,
         said: &Broadcast<'_>,
         line: Received<'_>,
     ) {
-        let frame = line.frame();
+        let (frame, originator) = (line.frame(), key.0.0);
         // Broadcasts teach only where nothing is known: there are many of them.
         let from = self.speaker(conn);
         if let Some(via) = from.filter(|_| !self.routes.knows(originator)) {
             self.routes.learn(originator, via, false, self.now);
         }
-        let reached = self.flood(&frame, Class::Forwarded, from);
-        self.stats.forwarded += reached.queued as u64;
+        let mut orders = core::mem::take(&mut self.orders);
+        let (now, link) = (self.now, self.carrier(conn));
+        self.broadcasts.trees.received(key, frame.clone(), link, hole, now, &mut orders);
         #[cfg(peerline_planted)]
-        if self.is_planted(crate::planted::Bug::ForwardTwice) {
-            let again = self.flood(&frame, Class::Forwarded, from);
-            self.stats.forwarded += again.queued as u64;
-        }
+        self.plant_in_orders(&mut orders);
+        let reached = self.carry_out(orders, Class::Forwarded);
+        self.stats.forwarded += reached.queued as u64;
         if chat::CHAT == said.kind.as_text().unwrap_or_default() && !self.is_new_chat(said.msg.text)
         {
             return;
@@ -480,6 +490,20 @@ impl Node {
             kind: kind_of(&said.kind),
             body: range_of(&said.msg),
         });
+    }
+
+    /// The connection that carries the peer of this one, which may have lost to it.
+    fn carrier(&self, conn: ConnId) -> ConnId {
+        let peer = self.links.get(conn).and_then(|link| link.phase.speaker());
+        peer.and_then(|peer| self.peers.conn(peer)).unwrap_or(conn)
+    }
+
+    fn on_duplicate(&mut self, conn: ConnId, key: Key) {
+        self.stats.duplicates += 1;
+        let mut orders = core::mem::take(&mut self.orders);
+        let link = self.carrier(conn);
+        self.broadcasts.trees.duplicate(key, link, self.now, &mut orders);
+        self.carry_out(orders, Class::Forwarded);
     }
 
     fn on_impersonated(&mut self, conn: ConnId, new_epoch: bool) {

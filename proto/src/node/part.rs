@@ -76,6 +76,7 @@ impl Node {
             Some(peer) if self.peers.depart(&peer, conn) == Departure::Last => (Some(peer), None),
             peer => (None, peer.filter(|_| owed)),
         };
+        self.update_trees();
         #[cfg(peerline_planted)]
         if let (Some(peer), true) = (&gone, self.is_planted(crate::planted::Bug::EventTwice)) {
             self.emit(Event::PeerDown { peer: peer.clone(), conn, reason: reason.clone() });

@@ -29,6 +29,7 @@ impl Node {
         for peer in self.peers.due(self.now) {
             self.decide(&peer);
         }
+        self.tend_trees();
         self.tend_seeks();
         self.tend_requests();
         if self.plan_at.is_some_and(|at| at <= self.now) {
@@ -69,7 +70,8 @@ impl Node {
                 }
             }
             Phase::Ready(ready) => match ready.alive.poll(&waits, now) {
-                Due::Nothing | Due::Suspect => {}
+                Due::Nothing => {}
+                Due::Suspect => self.broadcasts.trees.suspect(conn, true),
                 Due::Ping => self.ping(conn),
                 #[cfg(peerline_planted)]
                 Due::Dead if planted == Some(crate::planted::Bug::NoKeepAlive) => {}

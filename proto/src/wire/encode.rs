@@ -1,5 +1,6 @@
 //! Writes the native lines: `msgtype` first, whole, ended by one line end.
 
+use alloc::format;
 use alloc::string::{String, ToString};
 use core::fmt::{Display, Write as _};
 use core::net::SocketAddr;
@@ -10,6 +11,7 @@ use crate::exchange::NakCode;
 use crate::id::NodeId;
 use crate::message::{Frame, Payload};
 use crate::quote::push_quoted;
+use crate::seen::{Range, StreamId};
 use crate::time::UnixTime;
 use crate::wire::native::{bye_word, nak_word};
 use crate::wire::{MIN_VERSION, VERSION};
@@ -122,6 +124,44 @@ pub(crate) fn broadcast(
     line.text("kind", kind);
     line.json("msg", body.as_str());
     line.text_with_end()
+}
+
+/// An announcement: what we have, as ranges of streams, with how long each was held back.
+pub(crate) fn ihave(ranges: &[Range]) -> Frame {
+    let mut line = Line::with_room("ihave", ranges.len().saturating_mul(96));
+    line.key("have");
+    line.text.push('[');
+    for (index, same) in ranges.chunk_by(|a, b| a.stream == b.stream).enumerate() {
+        line.text.push_str(if index > 0 { ",[" } else { "[" });
+        if let Some(Range { stream: (originator, epoch), .. }) = same.first() {
+            let _infallible = write!(line.text, "\"{originator}\",{epoch},[");
+        }
+        for (index, range) in same.iter().enumerate() {
+            let comma = if index > 0 { "," } else { "" };
+            let (from, to, hold) = (range.from, range.to, range.hold.as_millis());
+            let _infallible = write!(line.text, "{comma}[{from},{to},{hold}]");
+        }
+        line.text.push_str("]]");
+    }
+    line.text.push(']');
+    line.finish()
+}
+
+/// Asks for a stream, or for the shared tree, and for some numbers of it now.
+pub(crate) fn graft(stream: Option<StreamId>, want: &[(u64, u64)]) -> Frame {
+    let mut line = Line::new("graft");
+    line.stream(stream);
+    if !want.is_empty() {
+        line.list("want", want.iter().map(|(from, to)| format!("[{from},{to}]")));
+    }
+    line.finish()
+}
+
+/// Wants a stream no more, or nothing by way of the shared tree.
+pub(crate) fn prune(stream: Option<StreamId>) -> Frame {
+    let mut line = Line::new("prune");
+    line.stream(stream);
+    line.finish()
 }
 
 /// From whom a line goes to whom, its name, and how many nodes may pass it on.
@@ -247,6 +287,13 @@ impl Line {
     fn name(&mut self, key: &str, value: impl Display) {
         self.key(key);
         let _infallible = write!(self.text, "\"{value}\"");
+    }
+
+    fn stream(&mut self, stream: Option<StreamId>) {
+        if let Some((originator, epoch)) = stream {
+            self.name("originator", originator);
+            self.number("epoch", u64::from(epoch));
+        }
     }
 
     fn ends(&mut self, routed: &Routed<'_>) {

@@ -38,9 +38,11 @@ pub(super) enum Field {
     At,
     Re,
     Code,
+    Have,
+    Want,
 }
 
-pub(super) const FIELDS: usize = Field::Code as usize + 1;
+pub(super) const FIELDS: usize = Field::Want as usize + 1;
 
 const _: () = assert!(FIELDS <= 64, "a bit for each field");
 
@@ -79,6 +81,8 @@ impl Field {
             b"at" => Self::At,
             b"re" => Self::Re,
             b"code" => Self::Code,
+            b"have" => Self::Have,
+            b"want" => Self::Want,
             _ => return None,
         })
     }
@@ -107,6 +111,8 @@ impl Field {
             Self::Last => matches!(value.text, "true" | "false"),
             Self::Peers => all(value, |peer| is_text(peer) || is_pair(peer)),
             Self::Caps => all(value, is_text),
+            Self::Have => all(value, is_announced),
+            Self::Want => all(value, |range| are_integers(range, 2)),
             Self::Ages => all(value, is_integer),
             Self::Msgtype
             | Self::Nodeid
@@ -141,6 +147,30 @@ fn is_pair(value: &Span<'_>) -> bool {
         is_text(part)
     });
     texts && count == 2
+}
+
+/// Whether the value is an array of so many integers.
+fn are_integers(value: &Span<'_>, expected: usize) -> bool {
+    let mut count = 0_usize;
+    let integers = all(value, |part| {
+        count = count.saturating_add(1);
+        is_integer(part)
+    });
+    integers && count == expected
+}
+
+/// Whether the value is `[originator, epoch, [[from, to, hold], …]]`.
+fn is_announced(value: &Span<'_>) -> bool {
+    let mut at = 0_usize;
+    let parts = all(value, |part| {
+        at = at.saturating_add(1);
+        match at {
+            1 => is_text(part),
+            2 => is_integer(part),
+            _ => at == 3 && all(part, |range| are_integers(range, 3)),
+        }
+    });
+    parts && at == 3
 }
 
 /// Whether the value is an array and `each` holds for all its elements.

@@ -28,6 +28,9 @@ pub(crate) enum Msg<'a> {
     Getaddr { max: Option<u64> },
     Addr(Addr<'a>),
     Broadcast(Broadcast<'a>),
+    Ihave { have: Span<'a> },
+    Graft { stream: Option<Named<'a>>, want: Option<Span<'a>> },
+    Prune { stream: Option<Named<'a>> },
     Message(Direct<'a>),
     Request(RequestLine<'a>),
     Reply(ReplyLine<'a>),
@@ -48,6 +51,9 @@ pub(crate) enum MsgKind {
     Getaddr,
     Addr,
     Broadcast,
+    Ihave,
+    Graft,
+    Prune,
     Message,
     Request,
     Reply,
@@ -61,7 +67,7 @@ pub(crate) enum MsgKind {
 impl MsgKind {
     /// All of them, in the order of the protocol's table.
     #[cfg(any(test, feature = "testing"))]
-    pub(crate) const ALL: [Self; 15] = [
+    pub(crate) const ALL: [Self; 18] = [
         Self::Hello,
         Self::Ping,
         Self::Pong,
@@ -69,6 +75,9 @@ impl MsgKind {
         Self::Getaddr,
         Self::Addr,
         Self::Broadcast,
+        Self::Ihave,
+        Self::Graft,
+        Self::Prune,
         Self::Message,
         Self::Request,
         Self::Reply,
@@ -88,6 +97,9 @@ impl MsgKind {
             "getaddr" => Self::Getaddr,
             "addr" => Self::Addr,
             "broadcast" => Self::Broadcast,
+            "ihave" => Self::Ihave,
+            "graft" => Self::Graft,
+            "prune" => Self::Prune,
             "message" => Self::Message,
             "request" => Self::Request,
             "reply" => Self::Reply,
@@ -127,6 +139,9 @@ impl MsgKind {
                 (F::Kind, true),
                 (F::Msg, true),
             ],
+            Self::Ihave => &[(F::Have, true)],
+            Self::Graft => &[(F::Originator, false), (F::Epoch, false), (F::Want, false)],
+            Self::Prune => &[(F::Originator, false), (F::Epoch, false)],
             Self::Message => &[
                 (F::Id, true),
                 (F::From, true),
@@ -199,6 +214,13 @@ pub(crate) struct Broadcast<'a> {
     pub(crate) msg: Span<'a>,
 }
 
+/// The name of a stream, as it came.
+#[derive(Clone, Debug)]
+pub(crate) struct Named<'a> {
+    pub(crate) originator: Cow<'a, str>,
+    pub(crate) epoch: u64,
+}
+
 #[derive(Clone, Debug)]
 pub(crate) struct Direct<'a> {
     pub(crate) id: Cow<'a, str>,
@@ -260,6 +282,9 @@ impl Msg<'_> {
             Self::Getaddr { .. } => MsgKind::Getaddr,
             Self::Addr(_) => MsgKind::Addr,
             Self::Broadcast(_) => MsgKind::Broadcast,
+            Self::Ihave { .. } => MsgKind::Ihave,
+            Self::Graft { .. } => MsgKind::Graft,
+            Self::Prune { .. } => MsgKind::Prune,
             Self::Message(_) => MsgKind::Message,
             Self::Request(_) => MsgKind::Request,
             Self::Reply(_) => MsgKind::Reply,
@@ -434,6 +459,9 @@ impl<'a> Fields<'a> {
             MsgKind::Getaddr => Msg::Getaddr { max: self.integer(Field::Max) },
             MsgKind::Addr => Msg::Addr(Addr { peers: self.required(Field::Peers)? }),
             MsgKind::Broadcast => Msg::Broadcast(self.broadcast()?),
+            MsgKind::Ihave => Msg::Ihave { have: self.required(Field::Have)? },
+            MsgKind::Graft => Msg::Graft { stream: self.named()?, want: self.span(Field::Want) },
+            MsgKind::Prune => Msg::Prune { stream: self.named()? },
             MsgKind::Message => Msg::Message(self.direct()?),
             MsgKind::Request => Msg::Request(RequestLine {
                 direct: self.direct()?,
@@ -482,6 +510,16 @@ impl<'a> Fields<'a> {
             retry: self.integer(Field::Retry),
             peers: self.span(Field::Peers),
         })
+    }
+
+    /// The stream that is named, if one is. Half a name is none that anybody has.
+    fn named(&self) -> Result<Option<Named<'a>>, Fault> {
+        let (originator, epoch) = (self.text(Field::Originator)?, self.integer(Field::Epoch));
+        if originator.is_none() && epoch.is_none() {
+            return Ok(None);
+        }
+        let (originator, epoch) = (originator.unwrap_or_default(), epoch.unwrap_or(u64::MAX));
+        Ok(Some(Named { originator, epoch }))
     }
 
     fn broadcast(&self) -> Result<Broadcast<'a>, Fault> {
@@ -571,6 +609,58 @@ pub(crate) fn nak_word(code: NakCode) -> &'static str {
 fn nak_code(word: &str) -> NakCode {
     let found = NAK_WORDS.iter().find(|(_, known)| *known == word);
     found.map_or(NakCode::Other, |(code, _)| *code)
+}
+
+/// Numbers of a stream that somebody announces: the first, the last, and for how long the first was
+/// held back, in milliseconds.
+#[derive(Clone, Debug)]
+pub(crate) struct Announced<'a> {
+    pub(crate) stream: Named<'a>,
+    pub(crate) from: u64,
+    pub(crate) to: u64,
+    pub(crate) hold: u64,
+}
+
+/// Hands each range of a checked `have` field to `each`.
+pub(crate) fn announced<'a>(have: Span<'a>, mut each: impl FnMut(Announced<'a>)) {
+    json::elements(have, |entry| {
+        let mut parts = [None, None, None];
+        let mut free = parts.iter_mut();
+        json::elements(entry, |part| {
+            if let Some(slot) = free.next() {
+                *slot = Some(part);
+            }
+        });
+        let [Some(originator), Some(epoch), Some(ranges)] = parts else { return };
+        let originator = originator.as_text().unwrap_or_default();
+        let stream = Named { originator, epoch: epoch.as_integer().unwrap_or(u64::MAX) };
+        json::elements(ranges, |range| {
+            if let [Some(from), Some(to), Some(hold)] = integers(range) {
+                each(Announced { stream: stream.clone(), from, to, hold });
+            }
+        });
+    });
+}
+
+/// Hands each range of a checked `want` field to `each`.
+pub(crate) fn wanted(want: Span<'_>, mut each: impl FnMut(u64, u64)) {
+    json::elements(want, |range| {
+        if let [Some(from), Some(to)] = integers(range) {
+            each(from, to);
+        }
+    });
+}
+
+/// The first integers of an array.
+fn integers<const N: usize>(array: Span<'_>) -> [Option<u64>; N] {
+    let mut parts = [None; N];
+    let mut free = parts.iter_mut();
+    json::elements(array, |part| {
+        if let Some(slot) = free.next() {
+            *slot = part.as_integer();
+        }
+    });
+    parts
 }
 
 /// An address that somebody tells: of a named node, or the teller's own.

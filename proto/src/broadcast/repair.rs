@@ -1,0 +1,231 @@
+//! What others announced and we have not: whom to ask for it, and when.
+//!
+//! A broadcast that a tree brings comes sooner than anybody is asked. What does not come is asked
+//! of its announcers in turn, until it is served or given up.
+
+use alloc::collections::{BTreeMap, BTreeSet};
+use alloc::vec::Vec;
+use core::time::Duration;
+
+use super::bits::Index;
+use super::cache::Key;
+use crate::time::Instant;
+
+/// Announcers remembered of one broadcast. More than are needed to find one that serves.
+const ANNOUNCERS: usize = 8;
+
+/// Somebody who says that it has a broadcast.
+#[derive(Copy, Clone, Debug, Eq, PartialEq)]
+#[cfg_attr(feature = "testing", derive(Hash))]
+pub(crate) struct Announcer {
+    pub(crate) index: Index,
+    /// When it could have pushed it to us: its announcement, less how long it held that back.
+    pub(crate) could: Instant,
+}
+
+/// A broadcast that is missing.
+#[derive(Clone, Debug)]
+#[cfg_attr(feature = "testing", derive(Hash))]
+struct Want {
+    announcers: Vec<Announcer>,
+    /// Whom to ask next.
+    turn: usize,
+    due: Instant,
+    until: Instant,
+}
+
+/// All that is missing.
+#[derive(Clone, Debug)]
+#[cfg_attr(feature = "testing", derive(Hash))]
+pub(crate) struct Repair {
+    wants: BTreeMap<Key, Want>,
+    due: BTreeSet<(Instant, Key)>,
+    /// How many each link announced first.
+    shares: BTreeMap<Index, usize>,
+    capacity: usize,
+    give_up: Duration,
+}
+
+impl Repair {
+    pub(crate) fn new(capacity: usize, give_up: Duration) -> Self {
+        Self {
+            wants: BTreeMap::new(),
+            due: BTreeSet::new(),
+            shares: BTreeMap::new(),
+            capacity,
+            give_up,
+        }
+    }
+
+    #[cfg(test)]
+    fn len(&self) -> usize {
+        self.wants.len()
+    }
+
+    /// A link has a broadcast that we have not. It is asked for after `patience`, unless another
+    /// has announced it before. False if there is no room, in all or for this link.
+    pub(crate) fn announced(
+        &mut self,
+        key: Key,
+        announcer: Announcer,
+        patience: Duration,
+        now: Instant,
+    ) -> bool {
+        if let Some(want) = self.wants.get_mut(&key) {
+            let known = want.announcers.iter().any(|known| known.index == announcer.index);
+            if !known && want.announcers.len() < ANNOUNCERS {
+                want.announcers.push(announcer);
+            }
+            return true;
+        }
+        let share = self.shares.get(&announcer.index).copied().unwrap_or_default();
+        if self.wants.len() >= self.capacity || share >= self.capacity / 4 {
+            return false;
+        }
+        self.shares.insert(announcer.index, share.saturating_add(1));
+        let due = now + patience;
+        let announcers = Vec::from([announcer]);
+        self.wants.insert(key, Want { announcers, turn: 0, due, until: now + self.give_up });
+        self.due.insert((due, key));
+        true
+    }
+
+    /// It came. Who had announced it before.
+    pub(crate) fn came(&mut self, key: &Key) -> Vec<Announcer> {
+        let Some(want) = self.wants.remove(key) else { return Vec::new() };
+        self.due.remove(&(want.due, *key));
+        self.discharge(&want);
+        want.announcers
+    }
+
+    fn discharge(&mut self, want: &Want) {
+        let Some(first) = want.announcers.first() else { return };
+        if let Some(share) = self.shares.get_mut(&first.index) {
+            *share = share.saturating_sub(1);
+            if *share == 0 {
+                self.shares.remove(&first.index);
+            }
+        }
+    }
+
+    pub(crate) fn next_deadline(&self) -> Option<Instant> {
+        self.due.first().map(|(at, _)| *at)
+    }
+
+    /// Takes out a broadcast whose time has come and says whom to ask for it; `None` when none is
+    /// due. `wait` says how long to wait for an answer of a link before the next is asked, and
+    /// nothing for a link that is gone.
+    pub(crate) fn ask(
+        &mut self,
+        now: Instant,
+        wait: impl Fn(Index) -> Option<Duration>,
+    ) -> Option<(Key, Index)> {
+        loop {
+            let (at, key) = self.due.first().copied().filter(|(at, _)| *at <= now)?;
+            self.due.remove(&(at, key));
+            let Some(want) = self.wants.get_mut(&key) else { continue };
+            let count = want.announcers.len();
+            let turns = (0..count).filter_map(|step| {
+                let turn = want.turn.saturating_add(step).checked_rem(count)?;
+                let index = want.announcers.get(turn)?.index;
+                Some((turn, index, wait(index)?))
+            });
+            let next = turns.into_iter().next();
+            let Some((turn, index, patience)) = next.filter(|_| now < want.until) else {
+                self.came(&key);
+                continue;
+            };
+            want.turn = turn.saturating_add(1);
+            want.due = now + patience;
+            let due = want.due;
+            self.due.insert((due, key));
+            return Some((key, index));
+        }
+    }
+
+    /// A link is gone: its number may be another's from here on.
+    pub(crate) fn forget(&mut self, index: Index) {
+        let mut shares: BTreeMap<Index, usize> = BTreeMap::new();
+        let due = &mut self.due;
+        self.wants.retain(|key, want| {
+            want.announcers.retain(|announcer| announcer.index != index);
+            let Some(first) = want.announcers.first() else {
+                due.remove(&(want.due, *key));
+                return false;
+            };
+            let share = shares.entry(first.index).or_default();
+            *share = share.saturating_add(1);
+            true
+        });
+        self.shares = shares;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::id::NodeId;
+
+    fn at(millis: u64) -> Instant {
+        Instant::ZERO + Duration::from_millis(millis)
+    }
+
+    fn key(seq: u64) -> Key {
+        ((NodeId::from_random_bytes([1; 16]), 7), seq)
+    }
+
+    fn by(index: Index) -> Announcer {
+        Announcer { index, could: at(0) }
+    }
+
+    fn repair() -> Repair {
+        Repair::new(8, Duration::from_secs(30))
+    }
+
+    const PATIENCE: Duration = Duration::from_millis(300);
+
+    fn always(_: Index) -> Option<Duration> {
+        Some(Duration::from_millis(100))
+    }
+
+    #[test]
+    fn announcers_are_asked_in_turn_until_it_comes() {
+        let mut repair = repair();
+        assert!(repair.announced(key(1), by(1), PATIENCE, at(0)));
+        assert!(repair.announced(key(1), by(2), PATIENCE, at(50)));
+        assert_eq!(repair.ask(at(299), always), None);
+        assert_eq!(repair.ask(at(300), always), Some((key(1), 1)));
+        assert_eq!(repair.ask(at(399), always), None);
+        assert_eq!(repair.ask(at(400), always), Some((key(1), 2)));
+        assert_eq!(repair.ask(at(500), always), Some((key(1), 1)));
+        assert_eq!(repair.came(&key(1)).len(), 2);
+        assert_eq!((repair.ask(at(9_000), always), repair.next_deadline()), (None, None));
+    }
+
+    #[test]
+    fn it_is_given_up_after_a_while_or_when_nobody_is_left() {
+        let mut repair = repair();
+        repair.announced(key(1), by(1), PATIENCE, at(0));
+        assert!(repair.ask(at(29_999), always).is_some());
+        assert_eq!((repair.ask(at(30_100), always), repair.len()), (None, 0));
+        repair.announced(key(2), by(1), PATIENCE, at(0));
+        assert_eq!((repair.ask(at(1000), |_| None), repair.len()), (None, 0));
+        repair.announced(key(3), by(1), PATIENCE, at(0));
+        repair.forget(1);
+        assert_eq!((repair.len(), repair.next_deadline()), (0, None));
+    }
+
+    #[test]
+    fn one_link_announces_a_quarter_of_what_may_be_wanted() {
+        let mut repair = repair();
+        let taken = (0..100).filter(|seq| repair.announced(key(*seq), by(1), PATIENCE, at(0)));
+        assert_eq!(taken.count(), 2);
+        assert!(repair.announced(key(200), by(2), PATIENCE, at(0)));
+        repair.came(&key(0));
+        assert!(repair.announced(key(300), by(1), PATIENCE, at(0)));
+        for index in 3..9 {
+            repair.announced(key(1000 + u64::from(index)), by(index), PATIENCE, at(0));
+        }
+        assert_eq!(repair.len(), 8);
+    }
+}

@@ -1,0 +1,657 @@
+//! Broadcast trees: to whom a broadcast is pushed, to whom it is announced, and how the one becomes
+//! the other.
+//!
+//! For each stream and link one bit: *eager*, we push to it; *lazy*, we announce. A copy too many
+//! prunes the link it came by; a copy too late grafts a better one. A stream begins with the bits
+//! of the *shared* tree, which first broadcasts shape. What must hold is not that everyone has a
+//! parent, which nodes in a circle have too, but that everyone is reached from the originator over
+//! eager links: so a link becomes the parent only when it has proved itself, as *candidate*.
+//!
+//! Every rule was needed; PROTOCOL.md says for what. Writes nothing: it fills a list of [`Order`]s.
+
+use alloc::collections::{BTreeMap, BTreeSet};
+use alloc::vec::Vec;
+use core::time::Duration;
+
+use super::bits::{Bits, Index};
+use super::cache::{Cache, Entry, Key};
+use super::repair::{Announcer, Repair};
+use super::tree::Tree;
+use crate::id::ConnId;
+use crate::limits::Limits;
+use crate::message::Frame;
+use crate::seen::{Range, StreamId};
+use crate::time::Instant;
+
+/// How long announcements are collected before they are written.
+const COLLECT: Duration = Duration::from_millis(20);
+/// How much longer the larger node id of a link waits, so that not both announce.
+const LARGER_WAITS: Duration = Duration::from_millis(100);
+/// What an announcement may have been held back at most, when its sender's speed is judged.
+const MOST_HOLD: Duration = Duration::from_millis(150);
+/// Least time by which an announcement must have beaten the payload to count as a win.
+const MARGIN: Duration = Duration::from_millis(10);
+/// How long the smallest stream of late keeps the others from pruning the shared tree.
+const CROSSING: Duration = Duration::from_secs(1);
+/// Least and most patience with a broadcast that was announced.
+const PATIENCE: (Duration, Duration) = (Duration::from_millis(300), Duration::from_millis(1000));
+/// Least time between asking two announcers for the same broadcast.
+const ASK_AGAIN: Duration = Duration::from_millis(100);
+/// The longest hole below a number that is taken for missing.
+const LONGEST_HOLE: u64 = 256;
+/// Ranges and broadcasts in one announcement, and in one that is taken: fixed by the protocol.
+pub(crate) const MOST_RANGES: usize = 64;
+/// See [`MOST_RANGES`].
+pub(crate) const MOST_IDS: u64 = 512;
+/// Streams that a new link hears of.
+const MOST_STREAMS: usize = 256;
+/// The round trip of a link on which none was measured yet.
+const UNMEASURED: Duration = Duration::from_millis(100);
+
+/// Something to be sent.
+#[derive(Clone, Debug)]
+#[cfg_attr(feature = "testing", derive(Hash))]
+pub(crate) enum Order {
+    /// A broadcast.
+    Push { conn: ConnId, frame: Frame, key: Key },
+    /// Do not push this stream to us; without one, not in the shared tree.
+    Prune { conn: ConnId, stream: Option<StreamId> },
+    /// Push this stream to us, and these broadcasts of it now.
+    Graft { conn: ConnId, stream: Option<StreamId>, want: Vec<(u64, u64)> },
+    /// What was asked for is no longer there.
+    Gone { conn: ConnId, key: Key },
+    /// Look whether the link lives: it should have brought something.
+    Ping { conn: ConnId },
+}
+
+/// A link as the trees see it.
+#[derive(Clone, Debug)]
+#[cfg_attr(feature = "testing", derive(Hash))]
+struct Link {
+    conn: ConnId,
+    /// Our node id is the larger one: we announce later than the other.
+    waits: bool,
+    round_trip: Duration,
+    suspect: bool,
+    /// Where the next announcement to it begins.
+    announced: u64,
+}
+
+/// The trees of all streams, and what feeds them.
+#[derive(Clone, Debug)]
+#[cfg_attr(feature = "testing", derive(Hash))]
+pub(crate) struct Trees {
+    links: Vec<Option<Link>>,
+    indices: BTreeMap<ConnId, Index>,
+    shared: Bits,
+    /// The smallest stream of which a first broadcast was heard of late.
+    smallest: Option<(StreamId, Instant)>,
+    trees: BTreeMap<StreamId, Tree>,
+    order: BTreeMap<u64, StreamId>,
+    clock: u64,
+    cache: Cache,
+    repair: Repair,
+    /// When announcements are due: of links that wait, and of those that do not.
+    announce: [Option<Instant>; 2],
+    /// Links that had no room for an announcement, and when they are asked again.
+    postponed: BTreeSet<(Instant, Index)>,
+    capacity: usize,
+}
+
+impl Trees {
+    pub(crate) fn new(limits: &Limits) -> Self {
+        Self {
+            links: Vec::new(),
+            indices: BTreeMap::new(),
+            shared: Bits::default(),
+            smallest: None,
+            trees: BTreeMap::new(),
+            order: BTreeMap::new(),
+            clock: 0,
+            cache: Cache::new(limits),
+            repair: Repair::new(limits.wanted, limits.repair_for),
+            announce: [None; 2],
+            postponed: BTreeSet::new(),
+            capacity: limits.streams,
+        }
+    }
+
+    // ---- links ----
+
+    /// These connections, and no others, carry native peers. With each, whether our id is the
+    /// larger of the two.
+    pub(crate) fn keep_links(&mut self, carriers: &[(ConnId, bool)], now: Instant) {
+        let known: Vec<ConnId> = self.indices.keys().copied().collect();
+        for conn in known {
+            if !carriers.iter().any(|(carrier, _)| *carrier == conn) {
+                self.link_down(conn);
+            }
+        }
+        for (conn, larger) in carriers {
+            self.link_up(*conn, *larger, now);
+        }
+    }
+
+    fn link_up(&mut self, conn: ConnId, larger: bool, now: Instant) {
+        if self.indices.contains_key(&conn) {
+            return;
+        }
+        let free = self.links.iter().position(Option::is_none).unwrap_or(self.links.len());
+        let Ok(index) = Index::try_from(free) else { return };
+        let link = Link {
+            conn,
+            waits: larger,
+            round_trip: UNMEASURED,
+            suspect: false,
+            announced: self.oldest_to_tell(),
+        };
+        match self.links.get_mut(free) {
+            Some(slot) => *slot = Some(link),
+            None => self.links.push(Some(link)),
+        }
+        self.indices.insert(conn, index);
+        self.shared.set(index);
+        if self.cache.end() > self.cache.start() {
+            self.announce_soon(now);
+        }
+    }
+
+    /// The place from which a new link is told what we have: so far back that it hears of at most
+    /// so many streams.
+    fn oldest_to_tell(&self) -> u64 {
+        let mut streams = BTreeSet::new();
+        let mut start = self.cache.start();
+        let entries: Vec<(u64, StreamId)> =
+            self.cache.from(start).map(|(place, entry)| (place, entry.key.0)).collect();
+        for (place, stream) in entries.into_iter().rev() {
+            streams.insert(stream);
+            if streams.len() > MOST_STREAMS {
+                start = place.saturating_add(1);
+                break;
+            }
+        }
+        start
+    }
+
+    /// The connection is no link any more.
+    fn link_down(&mut self, conn: ConnId) {
+        let Some(index) = self.indices.remove(&conn) else { return };
+        if let Some(slot) = self.links.get_mut(usize::from(index)) {
+            *slot = None;
+        }
+        self.shared.clear(index);
+        self.postponed.retain(|(_, postponed)| *postponed != index);
+        for tree in self.trees.values_mut() {
+            tree.forget(index);
+        }
+        self.cache.forget(index);
+        self.repair.forget(index);
+    }
+
+    /// A round trip was measured.
+    pub(crate) fn measured(&mut self, conn: ConnId, round_trip: Duration) {
+        if let Some(link) = self.link_of_mut(conn) {
+            link.round_trip = round_trip;
+        }
+    }
+
+    /// The peer does not answer, or answers again. One that does not is nobody's parent, and hears
+    /// announcements alone.
+    pub(crate) fn suspect(&mut self, conn: ConnId, suspect: bool) {
+        let Some(index) = self.indices.get(&conn).copied() else { return };
+        let Some(link) = self.link_of_mut(conn) else { return };
+        let was = core::mem::replace(&mut link.suspect, suspect);
+        if suspect && !was {
+            for tree in self.trees.values_mut() {
+                tree.parent = tree.parent.filter(|parent| *parent != index);
+                tree.candidate = tree.candidate.filter(|(candidate, _)| *candidate != index);
+            }
+        }
+    }
+
+    fn link(&self, index: Index) -> Option<&Link> {
+        self.links.get(usize::from(index))?.as_ref()
+    }
+
+    fn link_of_mut(&mut self, conn: ConnId) -> Option<&mut Link> {
+        let index = self.indices.get(&conn)?;
+        self.links.get_mut(usize::from(*index))?.as_mut()
+    }
+
+    fn round_trip(&self, index: Index) -> Duration {
+        self.link(index).map_or(UNMEASURED, |link| link.round_trip)
+    }
+
+    // ---- payloads ----
+
+    /// We publish: pushes to eager links, and remembers it to be announced to the others.
+    pub(crate) fn publish(&mut self, key: Key, frame: Frame, now: Instant, out: &mut Vec<Order>) {
+        let entry = Entry { key, frame, at: now, from: None, have: Bits::default() };
+        self.note_first(key, now);
+        self.spread(entry, out);
+    }
+
+    /// A new broadcast came over a link. `hole` are the numbers just below it that never came.
+    pub(crate) fn received(
+        &mut self,
+        key: Key,
+        frame: Frame,
+        conn: ConnId,
+        hole: Option<(u64, u64)>,
+        now: Instant,
+        out: &mut Vec<Order>,
+    ) {
+        let announcers = self.repair.came(&key);
+        let is_first = self.note_first(key, now);
+        let Some(index) = self.indices.get(&conn).copied() else {
+            // By a connection that lost to another one: it is nobody's way.
+            let entry = Entry { key, frame, at: now, from: None, have: Bits::default() };
+            return self.spread(entry, out);
+        };
+        let rival = self.winner(&announcers, index, now).filter(|_| !is_first);
+        let tree = self.tree(key.0);
+        tree.settle(now);
+        match (tree.parent, tree.candidate) {
+            (None, _) => tree.parent = Some(index),
+            (Some(_), Some((candidate, _))) if candidate == index => tree.parent = Some(index),
+            (Some(_), _) => {}
+        }
+        tree.candidate = tree.candidate.filter(|(candidate, _)| *candidate != index);
+        tree.banned.retain(|banned, _| *banned != index);
+        if let Some(winner) = tree.count_win(rival, now) {
+            self.graft(key.0, winner, Vec::new(), now, out);
+        }
+        let mut have = Bits::default();
+        have.set(index);
+        for announcer in announcers {
+            have.set(announcer.index);
+        }
+        self.spread(Entry { key, frame, at: now, from: Some(index), have }, out);
+        if let Some(hole) = hole {
+            self.miss(key.0, hole, index, now);
+        }
+    }
+
+    /// A broadcast that we have came once more.
+    pub(crate) fn duplicate(&mut self, key: Key, conn: ConnId, now: Instant, out: &mut Vec<Order>) {
+        let Some(index) = self.indices.get(&conn).copied() else { return };
+        let Some(entry) = self.cache.get_mut(&key) else { return };
+        entry.have.set(index);
+        let from = entry.from;
+        if from == Some(index) {
+            return;
+        }
+        let prunes_shared = self.smallest.is_some_and(|(smallest, _)| smallest == key.0);
+        let tree = self.tree(key.0);
+        tree.settle(now);
+        let is_first = tree.first == Some(key.1);
+        let loser = if tree.candidate.is_some_and(|(candidate, _)| candidate == index) {
+            tree.candidate = None;
+            Some(index)
+        } else if tree.parent == Some(index) {
+            from
+        } else {
+            Some(index)
+        };
+        let Some(loser) = loser else { return };
+        let prunes = tree.pruned.set(loser);
+        let Some(conn) = self.link(loser).map(|link| link.conn) else { return };
+        if prunes {
+            out.push(Order::Prune { conn, stream: Some(key.0) });
+        }
+        if is_first && prunes_shared && self.shared.has(loser) {
+            self.shared.clear(loser);
+            out.push(Order::Prune { conn, stream: None });
+        }
+    }
+
+    /// A queue had no room for a broadcast that was pushed: it is announced instead.
+    pub(crate) fn not_pushed(&mut self, key: Key, conn: ConnId, now: Instant) {
+        let Some(index) = self.indices.get(&conn).copied() else { return };
+        if let Some(entry) = self.cache.get_mut(&key) {
+            entry.have.clear(index);
+            self.announce_soon(now);
+        }
+    }
+
+    /// Pushes to whom it is to be pushed and keeps it.
+    fn spread(&mut self, mut entry: Entry, out: &mut Vec<Order>) {
+        let mut lazy = false;
+        let shared = &self.shared;
+        let tree = self.trees.get(&entry.key.0);
+        let eager = tree.map_or(shared, |tree| &tree.eager);
+        for (index, link) in (0..).zip(&self.links) {
+            let Some(link) = link else { continue };
+            if entry.have.has(index) {
+                continue;
+            }
+            if !eager.has(index) || link.suspect {
+                lazy = true;
+                continue;
+            }
+            entry.have.set(index);
+            let frame = entry.frame.clone();
+            out.push(Order::Push { conn: link.conn, frame, key: entry.key });
+        }
+        let at = entry.at;
+        self.cache.insert(entry);
+        if lazy {
+            self.announce_soon(at);
+        }
+    }
+
+    /// The tree of a stream; a new one begins with the bits of the shared one.
+    fn tree(&mut self, stream: StreamId) -> &mut Tree {
+        if !self.trees.contains_key(&stream) && self.trees.len() >= self.capacity {
+            if let Some((_, oldest)) = self.order.pop_first() {
+                self.trees.remove(&oldest);
+            }
+        }
+        let shared = &self.shared;
+        let fresh = || Tree { eager: shared.clone(), ..Tree::default() };
+        let tree = self.trees.entry(stream).or_insert_with(fresh);
+        if tree.used != self.clock || self.clock == 0 {
+            self.order.remove(&tree.used);
+            self.clock = self.clock.saturating_add(1);
+            tree.used = self.clock;
+            self.order.insert(self.clock, stream);
+        }
+        tree
+    }
+
+    /// Notes a stream's first broadcast; true if this is it.
+    fn note_first(&mut self, key: Key, now: Instant) -> bool {
+        let tree = self.tree(key.0);
+        let is_first = *tree.first.get_or_insert(key.1) == key.1;
+        let recent = self.smallest.filter(|(_, since)| now.saturating_since(*since) <= CROSSING);
+        if is_first && recent.is_none_or(|(smallest, _)| key.0 < smallest) {
+            self.smallest = Some((key.0, now));
+        }
+        is_first
+    }
+
+    /// The announcer that could have pushed a broadcast clearly before the link it came by.
+    fn winner(&self, announcers: &[Announcer], from: Index, now: Instant) -> Option<Index> {
+        let others = announcers.iter().filter(|announcer| announcer.index != from);
+        let best = others.min_by_key(|announcer| announcer.could)?;
+        let margin = (self.round_trip(best.index) / 4).max(MARGIN);
+        let is_fit = self.link(best.index).is_some_and(|link| !link.suspect);
+        (is_fit && now.saturating_since(best.could) >= margin).then_some(best.index)
+    }
+
+    // ---- repair ----
+
+    /// Numbers that a link must have, since it brought a later one.
+    fn miss(&mut self, stream: StreamId, (from, to): (u64, u64), index: Index, now: Instant) {
+        let from = from.max(to.saturating_sub(LONGEST_HOLE.saturating_sub(1)));
+        let patience = patience(self.round_trip(index), Duration::ZERO);
+        for seq in from..=to {
+            let announcer = Announcer { index, could: now };
+            self.repair.announced((stream, seq), announcer, patience, now);
+        }
+    }
+
+    /// A link announces that it has a broadcast which we have not. False if that cannot be
+    /// remembered.
+    pub(crate) fn announced_new(
+        &mut self,
+        key: Key,
+        conn: ConnId,
+        hold: Duration,
+        now: Instant,
+    ) -> bool {
+        let Some(index) = self.indices.get(&conn).copied() else { return false };
+        let could = now.earlier(hold.min(MOST_HOLD));
+        let patience = patience(self.round_trip(index), hold);
+        self.repair.announced(key, Announcer { index, could }, patience, now)
+    }
+
+    /// A link announces a broadcast which we have.
+    pub(crate) fn announced_known(&mut self, key: Key, conn: ConnId, hold: Duration, now: Instant) {
+        let Some(index) = self.indices.get(&conn).copied() else { return };
+        let Some(link) = self.link(index) else { return };
+        let (waits, round_trip) = (link.waits, link.round_trip);
+        let Some(entry) = self.cache.get_mut(&key) else { return };
+        let theirs = now.earlier(hold.min(MOST_HOLD));
+        let margin = (round_trip / 4).max(MARGIN);
+        // Who had it that much sooner says so all the same, or it would never be found out.
+        let sooner = waits && entry.at + round_trip + margin < theirs;
+        if !sooner {
+            entry.have.set(index);
+        }
+    }
+
+    /// Does what is due but announcing: asks for what is missing, drops what is too old.
+    pub(crate) fn tend(&mut self, now: Instant, out: &mut Vec<Order>) {
+        self.cache.expire(now);
+        let mut asked: BTreeMap<(Index, StreamId), Vec<u64>> = BTreeMap::new();
+        let links = &self.links;
+        let wait = |index: Index| {
+            let link = links.get(usize::from(index))?.as_ref()?;
+            Some(link.round_trip.saturating_mul(2).max(ASK_AGAIN))
+        };
+        while let Some(((stream, seq), index)) = self.repair.ask(now, wait) {
+            asked.entry((index, stream)).or_default().push(seq);
+        }
+        for ((index, stream), mut seqs) in asked {
+            seqs.sort_unstable();
+            self.graft(stream, index, ranges_of(&seqs), now, out);
+        }
+    }
+
+    /// Asks a link to push a stream to us from here on. It is the candidate until it has proved
+    /// itself.
+    fn graft(
+        &mut self,
+        stream: StreamId,
+        index: Index,
+        want: Vec<(u64, u64)>,
+        now: Instant,
+        out: &mut Vec<Order>,
+    ) {
+        let Some(conn) = self.link(index).map(|link| link.conn) else { return };
+        let tree = self.tree(stream);
+        tree.settle(now);
+        tree.pruned.clear(index);
+        if tree.parent != Some(index) {
+            tree.try_out(index, now);
+        }
+        let is_first = match tree.first {
+            None => true,
+            Some(first) => want.iter().any(|(from, to)| (*from..=*to).contains(&first)),
+        };
+        let late = tree.parent.filter(|parent| *parent != index && !want.is_empty());
+        out.push(Order::Graft { conn, stream: Some(stream), want });
+        if is_first && self.shared.set(index) {
+            out.push(Order::Graft { conn, stream: None, want: Vec::new() });
+        }
+        if let Some(conn) = late.and_then(|parent| self.link(parent)).map(|link| link.conn) {
+            out.push(Order::Ping { conn });
+        }
+    }
+
+    // ---- what others order ----
+
+    /// A link asks for a stream, or for the shared tree, and for some broadcasts now.
+    pub(crate) fn on_graft(
+        &mut self,
+        conn: ConnId,
+        stream: Option<StreamId>,
+        want: impl Iterator<Item = (u64, u64)>,
+        out: &mut Vec<Order>,
+    ) {
+        let Some(index) = self.indices.get(&conn).copied() else { return };
+        let Some(stream) = stream else {
+            self.shared.set(index);
+            return;
+        };
+        self.tree(stream).eager.set(index);
+        let mut room = MOST_IDS;
+        for (from, to) in want {
+            let to = to.min(from.saturating_add(room).saturating_sub(1));
+            for seq in from..=to {
+                room = room.saturating_sub(1);
+                let key = (stream, seq);
+                match self.cache.get_mut(&key) {
+                    Some(entry) => {
+                        entry.have.set(index);
+                        let frame = entry.frame.clone();
+                        out.push(Order::Push { conn, frame, key });
+                    }
+                    None => out.push(Order::Gone { conn, key }),
+                }
+            }
+            if room == 0 {
+                break;
+            }
+        }
+    }
+
+    /// A link does not want a stream pushed, or nothing by way of the shared tree.
+    pub(crate) fn on_prune(&mut self, conn: ConnId, stream: Option<StreamId>) {
+        let Some(index) = self.indices.get(&conn).copied() else { return };
+        match stream {
+            None => self.shared.clear(index),
+            // A prune of a stream that we never heard of changes nothing.
+            Some(stream) => {
+                if let Some(tree) = self.trees.get_mut(&stream) {
+                    tree.eager.clear(index);
+                }
+            }
+        }
+    }
+
+    // ---- announcing ----
+
+    fn announce_soon(&mut self, now: Instant) {
+        let [waiting, others] = &mut self.announce;
+        waiting.get_or_insert(now + COLLECT + LARGER_WAITS);
+        others.get_or_insert(now + COLLECT);
+    }
+
+    /// The connections to which announcements are due; each is then to be
+    /// [announced](Self::announcement) to, or [postponed](Self::postpone).
+    pub(crate) fn to_announce(&mut self, now: Instant, conns: &mut Vec<ConnId>) {
+        let is_due = |at: &Option<Instant>| at.is_some_and(|at| at <= now);
+        let [waiting, others] = &self.announce;
+        let (waiting, others) = (is_due(waiting), is_due(others));
+        let links = (0..).zip(&self.links);
+        for (index, link) in links.filter_map(|(index, link)| Some((index, link.as_ref()?))) {
+            let postponed = self.postponed.iter().any(|(at, late)| *late == index && *at <= now);
+            let due = if link.waits { waiting } else { others };
+            if due || postponed {
+                conns.push(link.conn);
+            }
+        }
+        self.postponed.retain(|(at, _)| *at > now);
+        for (slot, due) in self.announce.iter_mut().zip([waiting, others]) {
+            if due {
+                *slot = None;
+            }
+        }
+    }
+
+    /// The connection has no room for an announcement now.
+    pub(crate) fn postpone(&mut self, conn: ConnId, now: Instant) {
+        if let Some(index) = self.indices.get(&conn) {
+            self.postponed.insert((now + COLLECT, *index));
+        }
+    }
+
+    /// What is to be announced on a connection, and is from now on. What does not fit in one line
+    /// follows soon.
+    pub(crate) fn announcement(&mut self, conn: ConnId, now: Instant) -> Vec<Range> {
+        let Some(index) = self.indices.get(&conn).copied() else { return Vec::new() };
+        let Some(link) = self.link(index) else { return Vec::new() };
+        // Who waits announces only what is old enough.
+        let ripe = if link.waits { LARGER_WAITS } else { Duration::ZERO };
+        let mut ranges: Vec<Range> = Vec::new();
+        let (mut ids, mut upto, mut more) = (0, link.announced.max(self.cache.start()), false);
+        for (place, entry) in self.cache.from(link.announced) {
+            if now.saturating_since(entry.at) < ripe || ids >= MOST_IDS {
+                more = true;
+                break;
+            }
+            if !entry.have.has(index) {
+                if !add(&mut ranges, entry, now) {
+                    more = true;
+                    break;
+                }
+                ids = ids.saturating_add(1);
+            }
+            upto = place.saturating_add(1);
+        }
+        if let Some(link) = self.link_of_mut(conn) {
+            link.announced = upto;
+        }
+        if more {
+            self.postpone(conn, now);
+        }
+        ranges
+    }
+
+    // ---- time ----
+
+    pub(crate) fn next_deadline(&self) -> Option<Instant> {
+        let [waiting, others] = self.announce;
+        let postponed = self.postponed.first().map(|(at, _)| *at);
+        let parts =
+            [waiting, others, postponed, self.repair.next_deadline(), self.cache.next_deadline()];
+        parts.into_iter().flatten().min()
+    }
+
+    /// Bytes held for others.
+    pub(crate) fn buffered(&self) -> usize {
+        self.cache.charged()
+    }
+
+    /// The links to which a stream is pushed, or the shared tree's; for tests.
+    #[cfg(feature = "testing")]
+    pub(crate) fn eager(&self, stream: &StreamId) -> Vec<ConnId> {
+        let eager = self.trees.get(stream).map_or(&self.shared, |tree| &tree.eager);
+        let links = (0..).zip(&self.links);
+        let links = links.filter_map(|(index, link)| Some((index, link.as_ref()?)));
+        links.filter(|(index, _)| eager.has(*index)).map(|(_, link)| link.conn).collect()
+    }
+
+    /// The link by which a stream comes; for tests.
+    #[cfg(feature = "testing")]
+    pub(crate) fn parent(&self, stream: &StreamId) -> Option<ConnId> {
+        let parent = self.trees.get(stream)?.parent?;
+        Some(self.link(parent)?.conn)
+    }
+}
+
+/// How long we wait for the tree to bring what a link announced.
+fn patience(round_trip: Duration, hold: Duration) -> Duration {
+    let (least, most) = PATIENCE;
+    round_trip.saturating_mul(2).saturating_add(hold).clamp(least, most)
+}
+
+/// Adds a broadcast to an announcement; false if there is no room for another range.
+fn add(ranges: &mut Vec<Range>, entry: &Entry, now: Instant) -> bool {
+    let (stream, seq) = entry.key;
+    let hold = now.saturating_since(entry.at);
+    let next = |range: &&mut Range| range.stream == stream && range.to.saturating_add(1) == seq;
+    if let Some(range) = ranges.iter_mut().find(next) {
+        range.to = seq;
+        return true;
+    }
+    if ranges.len() >= MOST_RANGES {
+        return false;
+    }
+    ranges.push(Range { stream, from: seq, to: seq, hold });
+    true
+}
+
+/// Sorted numbers as ranges.
+fn ranges_of(seqs: &[u64]) -> Vec<(u64, u64)> {
+    let mut ranges: Vec<(u64, u64)> = Vec::new();
+    for seq in seqs {
+        match ranges.last_mut() {
+            Some((_, to)) if to.saturating_add(1) == *seq => *to = *seq,
+            Some(_) | None => ranges.push((*seq, *seq)),
+        }
+    }
+    ranges
+}

@@ -1,0 +1,193 @@
+//! Broadcasts between the trees and the connections: what is heard goes in, what is to be sent goes
+//! to the queues, and a queue that is full says so.
+
+use alloc::vec::Vec;
+
+use crate::broadcast::trees::{MOST_IDS, MOST_RANGES, Order};
+use crate::id::{ConnId, PeerId};
+use crate::message::Frame;
+use crate::node::{Node, Receipt};
+use crate::queue::Class;
+use crate::seen::StreamId;
+use crate::session::Phase;
+use crate::wire::encode;
+use crate::wire::json::Span;
+use crate::wire::native::{Named, announced, wanted};
+
+/// Bytes that may wait on a connection for an announcement to be written all the same: what is
+/// staged for one write.
+const ROOM: usize = 64 * 1024;
+
+impl Node {
+    // ---- which links there are ----
+
+    /// Tells the trees which connections carry native peers, after some peer came, went, or changed
+    /// its connection.
+    pub(super) fn update_trees(&mut self) {
+        let mut carriers: Vec<(ConnId, bool)> = Vec::new();
+        for (peer, conn) in self.peers.iter() {
+            let (PeerId::Node(id), Some(conn)) = (peer, conn) else { continue };
+            carriers.push((conn, self.id > *id));
+        }
+        self.broadcasts.trees.keep_links(&carriers, self.now);
+    }
+
+    #[cfg(feature = "testing")]
+    pub(crate) fn tree(&self, stream: StreamId) -> (Vec<ConnId>, Option<ConnId>) {
+        (self.broadcasts.trees.eager(&stream), self.broadcasts.trees.parent(&stream))
+    }
+
+    #[cfg(feature = "testing")]
+    pub(crate) fn own_epoch(&self) -> u32 {
+        self.broadcasts.epoch()
+    }
+
+    // ---- messages ----
+
+    pub(super) fn on_ihave(&mut self, conn: ConnId, have: Span<'_>) {
+        let (mut ranges, mut ids) = (0_usize, 0_u64);
+        announced(have, |range| {
+            ranges = ranges.saturating_add(1);
+            let Some(stream) = stream_of(&range.stream) else { return };
+            if ranges > MOST_RANGES || range.from == 0 {
+                return;
+            }
+            let room = MOST_IDS.saturating_sub(ids);
+            let to = range.to.min(range.from.saturating_add(room).saturating_sub(1));
+            ids = ids.saturating_add(to.saturating_add(1).saturating_sub(range.from));
+            let hold = core::time::Duration::from_millis(range.hold);
+            for seq in range.from..=to {
+                self.broadcasts.announced((stream, seq), conn, hold, self.now);
+            }
+        });
+    }
+
+    pub(super) fn on_graft(
+        &mut self,
+        conn: ConnId,
+        stream: Option<&Named<'_>>,
+        want: Option<Span<'_>>,
+    ) {
+        let named = match stream.map(stream_of) {
+            Some(None) => return,
+            Some(Some(stream)) => Some(stream),
+            None => None,
+        };
+        let mut ranges = Vec::new();
+        if let Some(want) = want {
+            wanted(want, |from, to| {
+                if ranges.len() < MOST_RANGES {
+                    ranges.push((from, to));
+                }
+            });
+        }
+        let mut orders = core::mem::take(&mut self.orders);
+        self.broadcasts.trees.on_graft(conn, named, ranges.into_iter(), &mut orders);
+        self.carry_out(orders, Class::Forwarded);
+    }
+
+    pub(super) fn on_prune(&mut self, conn: ConnId, stream: Option<&Named<'_>>) {
+        match stream.map(stream_of) {
+            Some(None) => {}
+            Some(stream) => self.broadcasts.trees.on_prune(conn, stream),
+            None => self.broadcasts.trees.on_prune(conn, None),
+        }
+    }
+
+    /// Two planted bugs: nothing is passed on, or all of it twice.
+    #[cfg(peerline_planted)]
+    pub(super) fn plant_in_orders(&self, orders: &mut Vec<Order>) {
+        if self.is_planted(crate::planted::Bug::NoForward) {
+            orders.clear();
+        }
+        if self.is_planted(crate::planted::Bug::ForwardTwice) {
+            orders.extend(orders.clone());
+        }
+    }
+
+    // ---- what is to be sent ----
+
+    /// Does what the trees ordered. Says how many queues took a broadcast.
+    pub(super) fn carry_out(&mut self, mut orders: Vec<Order>, class: Class) -> Receipt {
+        let mut receipt = Receipt::default();
+        for order in orders.drain(..) {
+            match order {
+                Order::Push { conn, frame, key } => {
+                    let pushed = self.push(conn, frame, class);
+                    if !pushed {
+                        self.broadcasts.trees.not_pushed(key, conn, self.now);
+                    }
+                    receipt.queued += usize::from(pushed);
+                    receipt.skipped += usize::from(!pushed);
+                }
+                Order::Prune { conn, stream } => self.shape(conn, encode::prune(stream)),
+                Order::Graft { conn, stream, want } => {
+                    self.shape(conn, encode::graft(stream, &want));
+                }
+                Order::Gone { conn, key: ((originator, epoch), seq) } => {
+                    let re = alloc::format!("{originator}/{epoch}/{seq}");
+                    self.shape(conn, encode::error(&re, "gone"));
+                }
+                Order::Ping { conn } => self.ping(conn),
+            }
+        }
+        self.orders = orders;
+        receipt
+    }
+
+    /// Queues a broadcast; false if there is no room for it.
+    fn push(&mut self, conn: ConnId, frame: Frame, class: Class) -> bool {
+        let queued = self.links.enqueue(conn, frame, class, &mut self.stats, self.now).is_ok();
+        if !queued {
+            self.stats.skipped += 1;
+            if class == Class::Own {
+                self.links.block(conn);
+            }
+        }
+        queued
+    }
+
+    /// A line that shapes a tree, or repairs what it missed.
+    fn shape(&mut self, conn: ConnId, frame: Frame) {
+        self.stats.tree_bytes += frame.len() as u64;
+        self.control(conn, frame);
+    }
+
+    /// Asks for what is missing, and announces what was not pushed.
+    pub(super) fn tend_trees(&mut self) {
+        let mut orders = core::mem::take(&mut self.orders);
+        self.broadcasts.trees.tend(self.now, &mut orders);
+        self.carry_out(orders, Class::Forwarded);
+        let mut due = core::mem::take(&mut self.receivers);
+        self.broadcasts.trees.to_announce(self.now, &mut due);
+        for conn in due.drain(..) {
+            self.announce(conn);
+        }
+        self.receivers = due;
+    }
+
+    fn announce(&mut self, conn: ConnId) {
+        let Some(link) = self.links.get(conn) else { return };
+        let (queued, theirs) = match &link.phase {
+            Phase::Ready(ready) => (link.queued(), ready.version),
+            Phase::Dialing { .. } | Phase::Greeting(_) | Phase::Guest(_) | Phase::Closing(_) => {
+                return;
+            }
+        };
+        if theirs == 0 {
+            return;
+        }
+        if queued > ROOM {
+            return self.broadcasts.trees.postpone(conn, self.now);
+        }
+        let ranges = self.broadcasts.trees.announcement(conn, self.now);
+        if !ranges.is_empty() {
+            self.shape(conn, encode::ihave(&ranges));
+        }
+    }
+}
+
+/// The stream that a line names, if there can be one.
+fn stream_of(named: &Named<'_>) -> Option<StreamId> {
+    Some((named.originator.parse().ok()?, u32::try_from(named.epoch).ok()?))
+}
