@@ -175,15 +175,12 @@ pub fn state_table() -> String {
 
 /// The connections to which a node pushes the broadcasts of this originator's present stream, which
 /// has this epoch; and the one by which they come to it.
-pub fn tree(
-    node: &crate::Node,
-    stream: (NodeId, u32),
-) -> (Vec<crate::ConnId>, Option<crate::ConnId>) {
+pub fn tree(node: &Node, stream: (NodeId, u32)) -> (Vec<ConnId>, Option<ConnId>) {
     node.tree(stream)
 }
 
 /// The epoch of a node's own broadcasts.
-pub fn epoch(node: &crate::Node) -> u32 {
+pub fn epoch(node: &Node) -> u32 {
     node.own_epoch()
 }
 

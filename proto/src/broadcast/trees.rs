@@ -489,22 +489,21 @@ impl Trees {
         let mut room = MOST_IDS;
         for (from, to) in want {
             let to = to.min(from.saturating_add(room).saturating_sub(1));
+            room = room.saturating_sub(to.saturating_add(1).saturating_sub(from));
             for seq in from..=to {
-                room = room.saturating_sub(1);
-                let key = (stream, seq);
-                match self.cache.get_mut(&key) {
-                    Some(entry) => {
-                        entry.have.set(index);
-                        let frame = entry.frame.clone();
-                        out.push(Order::Push { conn, frame, key });
-                    }
-                    None => out.push(Order::Gone { conn, key }),
-                }
+                out.push(self.serve((stream, seq), index, conn));
             }
             if room == 0 {
                 break;
             }
         }
+    }
+
+    /// What a link asked for, or that it is gone.
+    fn serve(&mut self, key: Key, index: Index, conn: ConnId) -> Order {
+        let Some(entry) = self.cache.get_mut(&key) else { return Order::Gone { conn, key } };
+        entry.have.set(index);
+        Order::Push { conn, frame: entry.frame.clone(), key }
     }
 
     /// A link does not want a stream pushed, or nothing by way of the shared tree.
@@ -531,7 +530,7 @@ impl Trees {
 
     /// The connections to which announcements are due; each is then to be
     /// [announced](Self::announcement) to, or [postponed](Self::postpone).
-    pub(crate) fn to_announce(&mut self, now: Instant, conns: &mut Vec<ConnId>) {
+    pub(crate) fn announcements_due(&mut self, now: Instant, conns: &mut Vec<ConnId>) {
         let is_due = |at: &Option<Instant>| at.is_some_and(|at| at <= now);
         let [waiting, others] = &self.announce;
         let (waiting, others) = (is_due(waiting), is_due(others));
@@ -568,17 +567,13 @@ impl Trees {
         let mut ranges: Vec<Range> = Vec::new();
         let (mut ids, mut upto, mut more) = (0, link.announced.max(self.cache.start()), false);
         for (place, entry) in self.cache.from(link.announced) {
-            if now.saturating_since(entry.at) < ripe || ids >= MOST_IDS {
+            let known = entry.have.has(index);
+            let ripe = now.saturating_since(entry.at) >= ripe;
+            if !ripe || !(known || (ids < MOST_IDS && add(&mut ranges, entry, now))) {
                 more = true;
                 break;
             }
-            if !entry.have.has(index) {
-                if !add(&mut ranges, entry, now) {
-                    more = true;
-                    break;
-                }
-                ids = ids.saturating_add(1);
-            }
+            ids = ids.saturating_add(u64::from(!known));
             upto = place.saturating_add(1);
         }
         if let Some(link) = self.link_of_mut(conn) {

@@ -3,6 +3,7 @@
 
 use alloc::vec::Vec;
 
+use crate::broadcast::Key;
 use crate::broadcast::trees::{MOST_IDS, MOST_RANGES, Order};
 use crate::id::{ConnId, PeerId};
 use crate::message::Frame;
@@ -76,9 +77,7 @@ impl Node {
         let mut ranges = Vec::new();
         if let Some(want) = want {
             wanted(want, |from, to| {
-                if ranges.len() < MOST_RANGES {
-                    ranges.push((from, to));
-                }
+                ranges.extend(Some((from, to)).filter(|_| ranges.len() < MOST_RANGES))
             });
         }
         let mut orders = core::mem::take(&mut self.orders);
@@ -113,10 +112,7 @@ impl Node {
         for order in orders.drain(..) {
             match order {
                 Order::Push { conn, frame, key } => {
-                    let pushed = self.push(conn, frame, class);
-                    if !pushed {
-                        self.broadcasts.trees.not_pushed(key, conn, self.now);
-                    }
+                    let pushed = self.push(conn, frame, key, class);
                     receipt.queued += usize::from(pushed);
                     receipt.skipped += usize::from(!pushed);
                 }
@@ -135,11 +131,12 @@ impl Node {
         receipt
     }
 
-    /// Queues a broadcast; false if there is no room for it.
-    fn push(&mut self, conn: ConnId, frame: Frame, class: Class) -> bool {
+    /// Queues a broadcast; false if there is no room for it, and it is announced instead.
+    fn push(&mut self, conn: ConnId, frame: Frame, key: Key, class: Class) -> bool {
         let queued = self.links.enqueue(conn, frame, class, &mut self.stats, self.now).is_ok();
         if !queued {
             self.stats.skipped += 1;
+            self.broadcasts.trees.not_pushed(key, conn, self.now);
             if class == Class::Own {
                 self.links.block(conn);
             }
@@ -159,7 +156,7 @@ impl Node {
         self.broadcasts.trees.tend(self.now, &mut orders);
         self.carry_out(orders, Class::Forwarded);
         let mut due = core::mem::take(&mut self.receivers);
-        self.broadcasts.trees.to_announce(self.now, &mut due);
+        self.broadcasts.trees.announcements_due(self.now, &mut due);
         for conn in due.drain(..) {
             self.announce(conn);
         }

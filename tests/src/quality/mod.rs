@@ -39,6 +39,7 @@ pub struct Cast {
 }
 
 /// A network of nodes on virtual time.
+#[derive(Debug)]
 pub struct Quality {
     /// The time.
     pub now: Instant,
@@ -51,6 +52,7 @@ pub struct Quality {
     rng: Entropy,
 }
 
+#[derive(Debug)]
 struct Member {
     node: Node,
     alive: bool,
@@ -103,17 +105,7 @@ impl Quality {
     pub fn connect(&mut self, out: usize) {
         let count = self.nodes.len();
         for index in 0..count {
-            let mut others = BTreeSet::new();
-            let all = out >= count - 1;
-            if all {
-                others.extend(index + 1..count);
-            }
-            while !all && others.len() < out {
-                let other = self.rng.below(count as u64) as usize;
-                if other != index {
-                    others.insert(other);
-                }
-            }
+            let others = self.draw_others(index, out);
             for other in others {
                 let now = self.now;
                 self.nodes[index].node.dial(addr_of(other), now).ok();
@@ -121,6 +113,20 @@ impl Quality {
             self.after(index);
         }
         self.run_for(Duration::from_secs(3));
+    }
+
+    /// Whom a node dials.
+    fn draw_others(&mut self, index: usize, out: usize) -> BTreeSet<usize> {
+        let count = self.len();
+        if out >= count - 1 {
+            return (index + 1..count).collect();
+        }
+        let mut others = BTreeSet::new();
+        while others.len() < out {
+            others.insert(self.below(count));
+            others.remove(&index);
+        }
+        others
     }
 
     /// How many nodes there are, dead ones included.
@@ -175,14 +181,20 @@ impl Quality {
             if segment == Some(next) {
                 self.deliver();
             } else if let Some((_, index)) = self.agenda.pop_first() {
-                self.nodes[index].due = None;
-                if self.nodes[index].alive {
-                    self.nodes[index].node.handle_timeout(next);
-                    self.after(index);
-                }
+                self.wake(index);
             }
         }
         self.now = until;
+    }
+
+    fn wake(&mut self, index: usize) {
+        let now = self.now;
+        let member = &mut self.nodes[index];
+        member.due = None;
+        if member.alive {
+            member.node.handle_timeout(now);
+            self.after(index);
+        }
     }
 
     fn deliver(&mut self) {
@@ -301,18 +313,11 @@ impl Quality {
     /// How many living nodes are not reached from the originator of a stream over eager links.
     pub fn unreached(&self, originator: usize) -> usize {
         let stream = (self.node(originator).id(), testing::epoch(self.node(originator)));
-        let mut reached = BTreeSet::from([originator]);
-        let mut front = vec![originator];
-        while let Some(index) = front.pop() {
+        let eager = |index: usize| {
             let (eager, _) = testing::tree(self.node(index), stream);
-            for conn in eager {
-                let Some(wire) = self.nodes[index].conns.get(&conn) else { continue };
-                if self.nodes[wire.peer].alive && reached.insert(wire.peer) {
-                    front.push(wire.peer);
-                }
-            }
-        }
-        self.living().count() - reached.len()
+            eager.into_iter().filter_map(move |conn| self.nodes[index].conns.get(&conn)).collect()
+        };
+        self.living().count() - self.reached(originator, eager).len()
     }
 
     /// The nodes that live.
@@ -322,13 +327,15 @@ impl Quality {
 
     /// The living nodes that can be reached from one over living connections, itself included.
     pub fn component(&self, of: usize) -> BTreeSet<usize> {
+        self.reached(of, |index| self.nodes[index].conns.values().collect())
+    }
+
+    /// The living nodes that are reached from one over these wires of each.
+    fn reached<'q>(&'q self, of: usize, wires: impl Fn(usize) -> Vec<&'q Wire>) -> BTreeSet<usize> {
         let (mut found, mut front) = (BTreeSet::from([of]), vec![of]);
         while let Some(index) = front.pop() {
-            for wire in self.nodes[index].conns.values() {
-                if self.nodes[wire.peer].alive && found.insert(wire.peer) {
-                    front.push(wire.peer);
-                }
-            }
+            let next = wires(index).into_iter().map(|wire| wire.peer);
+            front.extend(next.filter(|peer| self.nodes[*peer].alive && found.insert(*peer)));
         }
         found
     }

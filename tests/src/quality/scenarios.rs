@@ -41,6 +41,7 @@ impl fmt::Display for Figures {
 }
 
 /// Watches a part of a run.
+#[derive(Debug)]
 pub struct Part {
     first: usize,
     duplicates: u64,

@@ -9,6 +9,7 @@ use peerline_proto::{ConnId, Instant};
 use crate::entropy::Entropy;
 
 /// One side of a connection.
+#[derive(Debug)]
 pub(super) struct Wire {
     pub(super) peer: usize,
     /// What the other side calls it, once that is known.
@@ -26,6 +27,7 @@ impl Wire {
 }
 
 /// What a segment is.
+#[derive(Debug)]
 pub(super) enum What {
     Syn {
         from: usize,
@@ -47,12 +49,14 @@ pub(super) enum What {
     },
 }
 
+#[derive(Debug)]
 pub(super) struct Segment {
     pub(super) to: usize,
     pub(super) what: What,
 }
 
 /// All segments on their way.
+#[derive(Debug)]
 pub(super) struct Wires {
     jitter: Duration,
     order: BinaryHeap<Reverse<(Instant, u64, usize)>>,
