@@ -174,8 +174,9 @@ pub struct Limits {
     /// Missing ranges per stream. When full: the longest untouched is closed, if old enough.
     /// Default 32.
     pub missing_ranges: usize,
-    /// How long a missing range is kept open at least before another may take its place. Default 10
-    /// min: far longer than a late broadcast is under way.
+    /// How long a missing range is kept open at least before another may take its place. Default 0:
+    /// what a slow peer was skipped is often no longer kept when it asks, and those holes never
+    /// close by themselves.
     pub missing_for: Duration,
     /// Ids remembered one by one: of closed streams, and of one-to-one messages. Two generations
     /// of this many each. Default 8,192.
@@ -399,7 +400,7 @@ const DEFAULTS: Limits = Limits {
     wanted: 8192,
     repair_for: Duration::from_secs(30),
     missing_ranges: 32,
-    missing_for: Duration::from_secs(600),
+    missing_for: Duration::ZERO,
     recent_ids: 8192,
     new_epoch_every: Duration::from_secs(60),
     routes: 8192,

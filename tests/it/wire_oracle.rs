@@ -44,6 +44,8 @@ enum Type {
     Integers,
     Listen,
     Peers,
+    Have,
+    Want,
     Any,
 }
 
@@ -90,6 +92,16 @@ const MESSAGES: &[(&str, &[Field])] = &[
             ("msg", true, Type::Any),
         ],
     ),
+    ("ihave", &[("have", true, Type::Have)]),
+    (
+        "graft",
+        &[
+            ("originator", false, Type::Text),
+            ("epoch", false, Type::Integer),
+            ("want", false, Type::Want),
+        ],
+    ),
+    ("prune", &[("originator", false, Type::Text), ("epoch", false, Type::Integer)]),
     (
         "message",
         &[
@@ -237,6 +249,8 @@ impl Writer {
             Type::Listen if self.0.chance(50) => self.any_text(),
             Type::Listen => self.integer(),
             Type::Peers => self.list(Self::peer),
+            Type::Have => self.list(Self::announced),
+            Type::Want => self.list(|writer| writer.integers(2)),
             Type::Any => self.any(5),
         }
     }
@@ -247,6 +261,16 @@ impl Writer {
         }
         let blanks = [(); 2].map(|()| self.pick(&BLANKS));
         format!("[{}{},{}{}]", blanks[0], self.any_text(), blanks[1], self.any_text())
+    }
+
+    fn announced(&mut self) -> String {
+        let (text, epoch) = (self.any_text(), self.integer());
+        format!("[{text},{}{epoch},{}]", self.pick(&BLANKS), self.list(|writer| writer.integers(3)))
+    }
+
+    fn integers(&mut self, count: usize) -> String {
+        let integers: Vec<String> = (0..count).map(|_| self.integer()).collect();
+        format!("[{}{}]", self.pick(&BLANKS), integers.join(","))
     }
 
     fn integer(&mut self) -> String {

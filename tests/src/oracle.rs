@@ -89,6 +89,16 @@ const TABLE: &[(&str, &[Field])] = &[
             ("msg", true, |_| true),
         ],
     ),
+    ("ihave", &[("have", true, |value| is_list(value, is_announced))]),
+    (
+        "graft",
+        &[
+            ("originator", false, Value::is_string),
+            ("epoch", false, is_integer),
+            ("want", false, |value| is_list(value, |range| are_integers(range, 2))),
+        ],
+    ),
+    ("prune", &[("originator", false, Value::is_string), ("epoch", false, is_integer)]),
     (
         "message",
         &[
@@ -155,6 +165,19 @@ fn is_integer(value: &Value) -> bool {
 
 fn is_list(value: &Value, each: fn(&Value) -> bool) -> bool {
     value.as_array().is_some_and(|list| list.iter().all(each))
+}
+
+fn are_integers(value: &Value, count: usize) -> bool {
+    is_list(value, is_integer) && value.as_array().is_some_and(|list| list.len() == count)
+}
+
+/// `[originator, epoch, [[from, to, hold], …]]`.
+fn is_announced(value: &Value) -> bool {
+    let Some([originator, epoch, ranges]) = value.as_array().map(Vec::as_slice) else {
+        return false;
+    };
+    let named = originator.is_string() && is_integer(epoch);
+    named && is_list(ranges, |range| are_integers(range, 3))
 }
 
 fn is_peers(value: &Value) -> bool {

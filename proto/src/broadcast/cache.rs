@@ -62,7 +62,8 @@ impl Cache {
         }
     }
 
-    pub(crate) fn charged(&self) -> usize {
+    #[cfg(test)]
+    fn charged(&self) -> usize {
         self.charged
     }
 

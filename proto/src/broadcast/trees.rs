@@ -58,8 +58,8 @@ pub(crate) enum Order {
     Prune { conn: ConnId, stream: Option<StreamId> },
     /// Push this stream to us, and these broadcasts of it now.
     Graft { conn: ConnId, stream: Option<StreamId>, want: Vec<(u64, u64)> },
-    /// What was asked for is no longer there.
-    Gone { conn: ConnId, key: Key },
+    /// What was asked for is no longer there: these numbers of a stream.
+    Gone { conn: ConnId, stream: StreamId, seqs: (u64, u64) },
     /// Look whether the link lives: it should have brought something.
     Ping { conn: ConnId },
 }
@@ -491,7 +491,10 @@ impl Trees {
             let to = to.min(from.saturating_add(room).saturating_sub(1));
             room = room.saturating_sub(to.saturating_add(1).saturating_sub(from));
             for seq in from..=to {
-                out.push(self.serve((stream, seq), index, conn));
+                match self.serve((stream, seq), index, conn) {
+                    Some(order) => out.push(order),
+                    None => gone(out, conn, stream, seq),
+                }
             }
             if room == 0 {
                 break;
@@ -499,11 +502,20 @@ impl Trees {
         }
     }
 
-    /// What a link asked for, or that it is gone.
-    fn serve(&mut self, key: Key, index: Index, conn: ConnId) -> Order {
-        let Some(entry) = self.cache.get_mut(&key) else { return Order::Gone { conn, key } };
+    /// What a link asked for, if it is still there.
+    fn serve(&mut self, key: Key, index: Index, conn: ConnId) -> Option<Order> {
+        let entry = self.cache.get_mut(&key)?;
         entry.have.set(index);
-        Order::Push { conn, frame: entry.frame.clone(), key }
+        Some(Order::Push { conn, frame: entry.frame.clone(), key })
+    }
+
+    /// A link has no longer what it was asked for.
+    pub(crate) fn on_gone(&mut self, conn: ConnId, stream: StreamId, (from, to): (u64, u64)) {
+        let Some(index) = self.indices.get(&conn).copied() else { return };
+        let to = to.min(from.saturating_add(MOST_IDS).saturating_sub(1));
+        for seq in from..=to {
+            self.repair.has_not(&(stream, seq), index);
+        }
     }
 
     /// A link does not want a stream pushed, or nothing by way of the shared tree.
@@ -595,11 +607,6 @@ impl Trees {
         parts.into_iter().flatten().min()
     }
 
-    /// Bytes held for others.
-    pub(crate) fn buffered(&self) -> usize {
-        self.cache.charged()
-    }
-
     /// The links to which a stream is pushed, or the shared tree's; for tests.
     #[cfg(feature = "testing")]
     pub(crate) fn eager(&self, stream: &StreamId) -> Vec<ConnId> {
@@ -615,6 +622,17 @@ impl Trees {
         let parent = self.trees.get(stream)?.parent?;
         Some(self.link(parent)?.conn)
     }
+}
+
+/// Says that a number is gone: with the one before it, if that is gone too.
+fn gone(out: &mut Vec<Order>, conn: ConnId, stream: StreamId, seq: u64) {
+    if let Some(Order::Gone { stream: same, seqs: (_, to), .. }) = out.last_mut() {
+        if *same == stream && to.saturating_add(1) == seq {
+            *to = seq;
+            return;
+        }
+    }
+    out.push(Order::Gone { conn, stream, seqs: (seq, seq) });
 }
 
 /// How long we wait for the tree to bring what a link announced.

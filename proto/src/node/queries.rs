@@ -130,8 +130,7 @@ impl Node {
     /// messages keep until they are answered or find a way.
     pub fn buffered(&self) -> usize {
         let requests = self.asked.bytes().saturating_add(self.answering.bytes());
-        let kept = self.broadcasts.trees.buffered();
-        let waiting = requests.saturating_add(self.seeks.bytes()).saturating_add(kept);
+        let waiting = requests.saturating_add(self.seeks.bytes());
         self.links.buffered().saturating_add(self.events.charged()).saturating_add(waiting)
     }
 

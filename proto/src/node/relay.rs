@@ -13,6 +13,7 @@ use crate::id::{ConnId, NodeId, PeerId};
 use crate::message::{Delivery, Frame, Message};
 use crate::node::Node;
 use crate::node::on::{cut, kind_of, range_of};
+use crate::node::trees::GONE;
 use crate::queue::Class;
 use crate::session::Phase;
 use crate::time::UnixTime;
@@ -138,6 +139,9 @@ impl Node {
     }
 
     pub(super) fn on_error(&mut self, conn: ConnId, said: &ErrorLine<'_>, line: Received<'_>) {
+        if said.code == GONE && self.on_gone(conn, &said.re) {
+            return;
+        }
         if let Some(via) = self.speaker(conn) {
             if self.pass_back(&said.re, via, line) {
                 return;

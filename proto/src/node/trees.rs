@@ -19,6 +19,9 @@ use crate::wire::native::{Named, announced, wanted};
 /// staged for one write.
 const ROOM: usize = 64 * 1024;
 
+/// The word for what was asked for and is no longer there.
+pub(super) const GONE: &str = "gone";
+
 impl Node {
     // ---- which links there are ----
 
@@ -104,6 +107,23 @@ impl Node {
         }
     }
 
+    /// A link has no longer what it was asked for. False if the words are not ours.
+    pub(super) fn on_gone(&mut self, conn: ConnId, re: &str) -> bool {
+        let mut words = re.split(['/']);
+        let (Some(originator), Some(epoch), Some(seqs)) =
+            (words.next(), words.next(), words.next())
+        else {
+            return false;
+        };
+        let stream = originator.parse().ok().zip(epoch.parse().ok());
+        let seqs = seqs.split_once('-');
+        let seqs = seqs.and_then(|(from, to)| from.parse().ok().zip(to.parse().ok()));
+        if let (Some(stream), Some(seqs)) = (stream, seqs) {
+            self.broadcasts.trees.on_gone(conn, stream, seqs);
+        }
+        stream.is_some() && seqs.is_some()
+    }
+
     // ---- what is to be sent ----
 
     /// Does what the trees ordered. Says how many queues took a broadcast.
@@ -120,9 +140,9 @@ impl Node {
                 Order::Graft { conn, stream, want } => {
                     self.shape(conn, encode::graft(stream, &want));
                 }
-                Order::Gone { conn, key: ((originator, epoch), seq) } => {
-                    let re = alloc::format!("{originator}/{epoch}/{seq}");
-                    self.shape(conn, encode::error(&re, "gone"));
+                Order::Gone { conn, stream: (originator, epoch), seqs: (from, to) } => {
+                    let re = alloc::format!("{originator}/{epoch}/{from}-{to}");
+                    self.shape(conn, encode::error(&re, GONE));
                 }
                 Order::Ping { conn } => self.ping(conn),
             }
