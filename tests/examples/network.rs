@@ -1,4 +1,5 @@
-//! Prints the quality of the broadcast trees: `network [NODES [SEED [everybody|some|bursts|crash]]]`.
+//! Prints the quality of the broadcast trees: `network [NODES [SEED [SCENARIO]]]`, the scenario one
+//! of `everybody`, `some`, `bursts` and `crash`, else all.
 
 use std::time::{Duration, Instant};
 
