@@ -179,6 +179,11 @@ pub fn tree(node: &Node, stream: (NodeId, u32)) -> (Vec<ConnId>, Option<ConnId>)
     node.tree(stream)
 }
 
+/// The time as a node has it: the latest it was told.
+pub fn time(node: &Node) -> Instant {
+    node.time()
+}
+
 /// The epoch of a node's own broadcasts.
 pub fn epoch(node: &Node) -> u32 {
     node.own_epoch()

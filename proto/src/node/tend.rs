@@ -29,7 +29,9 @@ impl Node {
         for peer in self.peers.due(self.now) {
             self.decide(&peer);
         }
-        self.tend_trees();
+        if self.stopping.is_none() {
+            self.tend_trees();
+        }
         self.tend_seeks();
         self.tend_requests();
         if self.plan_at.is_some_and(|at| at <= self.now) {

@@ -42,6 +42,11 @@ impl Node {
     }
 
     #[cfg(feature = "testing")]
+    pub(crate) fn time(&self) -> crate::time::Instant {
+        self.now
+    }
+
+    #[cfg(feature = "testing")]
     pub(crate) fn own_epoch(&self) -> u32 {
         self.broadcasts.epoch()
     }

@@ -123,6 +123,8 @@ impl Watch {
     // ---- what the driver does ----
 
     pub(crate) fn on_connect(&mut self, node: &Node, conn: ConnId, addr: SocketAddr, now: Instant) {
+        // Its clock may have been set back; the node's time stands still then.
+        let now = now.max(testing::time(node));
         self.on_open(conn, addr, true, now);
         let limits = node.config().limits();
         let own = self.own.get(&addr).is_some_and(|until| now < *until);
@@ -273,6 +275,7 @@ impl Watch {
     // ---- what the node says ----
 
     pub(crate) fn on_event(&mut self, node: &Node, event: &Event, now: Instant) {
+        let now = now.max(testing::time(node));
         match event {
             Event::PeerUp { peer, conn, side, .. } => self.on_peer_up(node, peer, *conn, *side),
             Event::PeerDown { peer, conn, reason } => {
