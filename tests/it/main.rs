@@ -28,5 +28,6 @@ mod node_words;
 mod share_program;
 mod sim;
 mod tidy;
+mod trees;
 mod vectors;
 mod wire_oracle;

@@ -668,3 +668,6 @@ fn ranges_of(seqs: &[u64]) -> Vec<(u64, u64)> {
     }
     ranges
 }
+
+#[cfg(test)]
+mod tests;
