@@ -228,7 +228,22 @@ impl Trees {
     pub(crate) fn publish(&mut self, key: Key, frame: Frame, now: Instant, out: &mut Vec<Order>) {
         let entry = Entry { key, frame, at: now, from: None, have: Bits::default() };
         self.note_first(key, now);
+        self.start_anew_if_alone(key.0);
         self.spread(entry, out);
+    }
+
+    /// A publisher whom all have pruned begins its tree anew: else everybody would wait for its
+    /// announcements. First broadcasts that cross can bring that about.
+    fn start_anew_if_alone(&mut self, stream: StreamId) {
+        let is_fit = |link: &Option<Link>| link.as_ref().is_some_and(|link| !link.suspect);
+        let fit = (0..).zip(&self.links).filter(|(_, link)| is_fit(link));
+        let Some(tree) = self.trees.get_mut(&stream) else { return };
+        if fit.clone().any(|(index, _)| tree.eager.has(index)) {
+            return;
+        }
+        for (index, _) in fit {
+            tree.eager.set(index);
+        }
     }
 
     /// A new broadcast came over a link. `hole` are the numbers just below it that never came.

@@ -54,6 +54,12 @@ impl Bench {
         core::mem::take(&mut self.out)
     }
 
+    /// We publish number `seq` of stream 5. Whom it is pushed to.
+    fn publishes(&mut self, seq: u64) -> Vec<usize> {
+        self.trees.publish((stream(5), seq), frame(seq), self.now, &mut self.out);
+        pushed(&core::mem::take(&mut self.out))
+    }
+
     fn hears_of(&mut self, seq: u64, link: u32) {
         let hold = Duration::ZERO;
         assert!(self.trees.announced_new((stream(9), seq), conn(link), hold, self.now));
@@ -274,6 +280,17 @@ fn a_hole_counts_as_announced_by_who_brought_the_next() {
     bench.trees.on_gone(conn(0), stream(9), (745, 1000));
     bench.pass(9_000);
     assert!(bench.tends().is_empty(), "who has it no longer is not asked again");
+}
+
+#[test]
+fn a_publisher_whom_all_have_pruned_pushes_to_all_again() {
+    let mut bench = Bench::new(3);
+    (0..3).for_each(|link| bench.trees.on_prune(conn(link), None));
+    assert_eq!(bench.publishes(1), [0, 1, 2]);
+    (1..3).for_each(|link| bench.trees.on_prune(conn(link), Some(stream(5))));
+    assert_eq!(bench.publishes(2), [0]);
+    bench.trees.on_prune(conn(0), Some(stream(5)));
+    assert_eq!(bench.publishes(3), [0, 1, 2]);
 }
 
 #[test]
