@@ -396,6 +396,24 @@ mod tests {
     }
 
     #[test]
+    fn what_is_said_of_guests_is_kept_and_checked() {
+        let dialects = [Dialect::Native, Dialect::Btpeer, Dialect::Chat];
+        let silent = dialects.into_iter().fold(Config::builder(), |builder, dialect| {
+            builder.speak(dialect, false).guest_hosts(GuestHosts::Any)
+        });
+        let config = silent.chat_name("bob").utc_offset(-3600).build().unwrap_or_default();
+        assert_eq!(dialects.map(|dialect| config.speaks(dialect)), [true, false, false]);
+        assert_eq!(dialects.map(|dialect| dialect.to_string()), ["native", "BTPeer", "chat"]);
+        assert_eq!((config.chat_name(), config.utc_offset()), ("bob", -3600));
+        assert_eq!(config.guest_hosts(), GuestHosts::Any);
+        let told = |builder: ConfigBuilder| builder.build().map_err(|error| error.to_string());
+        let long = told(Config::builder().chat_name("n".repeat(60)));
+        assert_eq!(long, Err("chat_name is 60; the most is 59".to_string()));
+        let far = told(Config::builder().utc_offset(-86_401));
+        assert_eq!(far, Err("utc_offset is 86401; the most is 86400".to_string()));
+    }
+
+    #[test]
     fn the_defaults_fit() {
         assert_eq!(Config::builder().build(), Ok(Config::default()));
     }

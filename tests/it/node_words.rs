@@ -432,3 +432,17 @@ fn dials_that_fail_at_once_do_not_use_up_the_book_in_one_instant() {
     assert_eq!(dials, Limits::default().max_dialing);
     assert_eq!(node.poll_timeout(), Some(at(100)));
 }
+
+#[test]
+fn what_is_shown_of_a_node_holds_no_key() {
+    let mut net = Net::new(1);
+    let host = net.add();
+    let routed = net.with(host, |node, _| {
+        node.set_router(|_| None);
+        format!("{node:?}")
+    });
+    assert!(routed.contains("Router(the application's)"), "{routed}");
+    let shown = routed.split("Rng {").nth(1).expect("it has randomness");
+    assert!(shown.trim_start().starts_with("counter"), "{shown}");
+    assert!(!shown.split('}').next().expect("an end").contains("key"), "{shown}");
+}
