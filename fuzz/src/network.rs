@@ -27,8 +27,8 @@ const NOTICE: Duration = Duration::from_secs(25);
 const DECISION: Duration = Duration::from_secs(6);
 /// For an answer; the calm is longer.
 const PATIENCE: Duration = Duration::from_secs(20);
-/// For a broadcast, at latencies of 50 ms; one that a broken tree missed is asked for after a second,
-/// of a few others in turn.
+/// For a broadcast, at latencies of 50 ms; one that a broken tree missed is asked for after a
+/// second, of a few others in turn.
 const SPREAD: Duration = Duration::from_secs(5);
 
 /// Whatever happened, the hosts that are left find each other again, and a broadcast of each
