@@ -42,7 +42,7 @@ timed() {
     shift
     timeout --kill-after=10 "$(limit "$name")" \
         bash -euo pipefail -c '. .ci/steps.sh; "$@"' "$name" "$@" \
-        </dev/null >"$logs/$name.log" 2>&1 || status=$?
+        </dev/null >>"$logs/$name.log" 2>&1 || status=$?
     echo "$status $((SECONDS - began))" >"$logs/$name.end"
 }
 

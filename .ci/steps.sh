@@ -266,7 +266,7 @@ seed_base() {
 
 # Runs tests chosen by name, and fails when there is none of that name.
 some_tests() {
-    "$@" | tee /dev/stderr | grep -qE '^test result: ok\. [1-9]'
+    "$@" | tee -a /dev/stderr | grep -qE '^test result: ok\. [1-9]'
 }
 
 explore_interleavings() {
