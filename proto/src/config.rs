@@ -4,6 +4,7 @@ use alloc::string::{String, ToString};
 use core::net::SocketAddr;
 use core::time::Duration;
 
+use crate::dialect::{Dialect, Dialects};
 use crate::error::ConfigError;
 use crate::limits::{Limits, MAX_BROADCAST_LINE, MAX_FIRST_LINE, MAX_GUEST_NAME, MAX_LINE};
 use crate::quote::quoted_len;
@@ -27,36 +28,6 @@ pub enum Listen {
     Port(u16),
     /// At this address.
     Addr(SocketAddr),
-}
-
-/// The languages that a listener understands, told apart by their first bytes.
-#[derive(Copy, Clone, Debug, Eq, PartialEq, Ord, PartialOrd, Hash)]
-#[non_exhaustive]
-pub enum Dialect {
-    /// JSON lines over a connection that stays.
-    Native,
-    /// BTPeer frames, one request per connection.
-    Btpeer,
-    /// One chat object per connection.
-    Chat,
-}
-
-impl core::fmt::Display for Dialect {
-    fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
-        f.write_str(match self {
-            Self::Native => "native",
-            Self::Btpeer => "BTPeer",
-            Self::Chat => "chat",
-        })
-    }
-}
-
-/// Which guest dialects are spoken.
-#[derive(Copy, Clone, Debug, Eq, PartialEq)]
-#[cfg_attr(feature = "testing", derive(Hash))]
-pub(crate) struct Dialects {
-    pub(crate) btpeer: bool,
-    pub(crate) chat: bool,
 }
 
 /// Where a guest that says where it listens is dialled.

@@ -6,7 +6,7 @@
 
 use core::net::SocketAddr;
 
-use crate::config::Dialect;
+use crate::dialect::Dialect;
 use crate::id::ConnId;
 
 /// Why a connection ended.

@@ -5,7 +5,7 @@ use alloc::sync::Arc;
 use alloc::vec::Vec;
 use core::net::SocketAddr;
 
-use crate::config::Dialect;
+use crate::dialect::Dialect;
 use crate::error::CloseReason;
 use crate::exchange::{Reply, Request, RequestFailure, RequestId};
 use crate::id::{ConnId, PeerId, Side};

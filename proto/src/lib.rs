@@ -37,6 +37,7 @@ mod broadcast;
 mod budget;
 mod config;
 mod ctime;
+mod dialect;
 mod error;
 mod event;
 mod events;
@@ -68,9 +69,10 @@ mod timers;
 mod wire;
 
 pub use action::Action;
-pub use config::{Config, ConfigBuilder, Dialect, GuestHosts, Listen};
+pub use config::{Config, ConfigBuilder, GuestHosts, Listen};
 #[doc(hidden)]
 pub use ctime::ctime;
+pub use dialect::Dialect;
 pub use error::{
     BodyError, BroadcastError, ByeReason, CloseReason, ConfigError, DialError, JsonError, Refused,
     ReplyError, RequestError, SendError, TransportError, Violation,

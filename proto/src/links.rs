@@ -11,7 +11,7 @@ use core::num::NonZeroU32;
 use core::time::Duration;
 
 use crate::action::Action;
-use crate::config::Dialects;
+use crate::dialect::Dialects;
 use crate::error::Violation;
 use crate::id::{ConnId, PeerId, Side};
 use crate::limits::{Limits, MAX_BROADCAST_LINE};

@@ -11,7 +11,7 @@ use alloc::vec::Vec;
 use core::net::{IpAddr, SocketAddr};
 use core::time::Duration;
 
-use crate::config::Dialect;
+use crate::dialect::Dialect;
 use crate::error::{CloseReason, ReplyError, RequestError, TransportError};
 use crate::event::Event;
 use crate::exchange::{NakCode, Reply, ReplyTo, Request, RequestFailure, RequestId, Words};

@@ -9,8 +9,9 @@ use alloc::sync::Arc;
 use alloc::vec::Vec;
 use core::net::{IpAddr, SocketAddr};
 
-use crate::config::{Dialect, GuestHosts};
+use crate::config::GuestHosts;
 use crate::ctime::ctime;
+use crate::dialect::Dialect;
 use crate::error::BroadcastError;
 use crate::event::Event;
 use crate::group::{canonical, is_dialable};

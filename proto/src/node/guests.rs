@@ -6,7 +6,8 @@ use alloc::sync::Arc;
 use alloc::vec::Vec;
 use core::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 
-use crate::config::{Dialect, GuestHosts, Listen};
+use crate::config::{GuestHosts, Listen};
+use crate::dialect::Dialect;
 use crate::error::{DialError, TransportError};
 use crate::event::Event;
 use crate::exchange::RequestFailure;

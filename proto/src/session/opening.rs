@@ -8,7 +8,7 @@
 use alloc::borrow::Cow;
 use alloc::vec::Vec;
 
-use crate::config::{Dialect, Dialects};
+use crate::dialect::{Dialect, Dialects};
 use crate::error::Violation;
 use crate::limits::MAX_FIRST_LINE;
 use crate::wire::btpeer::{FrameTooLong, Frames, GuestFrame};

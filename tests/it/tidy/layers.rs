@@ -7,10 +7,10 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use super::source::{SourceFile, is_word, words};
 
-const LEAVES: [&str; 23] = [
+const LEAVES: [&str; 24] = [
     "limits", "queue", "seen", "backoff", "timers", "id", "time", "rng", "error", "event",
     "action", "config", "stats", "message", "quote", "group", "events", "planted", "base64",
-    "ctime", "hash", "exchange", "budget",
+    "ctime", "hash", "exchange", "budget", "dialect",
 ];
 
 /// What a module may use beside the leaves and itself.
