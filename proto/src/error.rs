@@ -512,6 +512,64 @@ impl From<serde_json::Error> for BodyError {
     }
 }
 
+/// Why bytes are no saved book, or not any more.
+///
+/// | variant | whose fault | state changed? | retry? |
+/// |---|---|---|---|
+/// | all | whoever wrote, kept or chose the bytes | no | with other bytes |
+#[derive(Copy, Clone, Debug, Eq, PartialEq, thiserror::Error)]
+#[non_exhaustive]
+pub enum BookError {
+    /// It is longer than any book that this node would save.
+    #[error("the book is {len} bytes; the limit is {limit}")]
+    TooLarge {
+        /// Its length.
+        len: usize,
+        /// The longest that is read.
+        limit: usize,
+    },
+    /// It does not begin as a book does.
+    #[error("this is no book: it begins with {got:#018x}, not {expected:#018x}")]
+    Foreign {
+        /// Its first eight bytes, as a little-endian number.
+        got: u64,
+        /// Those of a book.
+        expected: u64,
+    },
+    /// A later version wrote it.
+    #[error("the book is of version {got}; the one known is {known}")]
+    Version {
+        /// Its version.
+        got: u16,
+        /// The version that is read.
+        known: u16,
+    },
+    /// Something is missing, or too much.
+    #[error("the book is {len} bytes; it says that it has {expected}")]
+    Length {
+        /// Its length.
+        len: usize,
+        /// The length that it gives.
+        expected: usize,
+    },
+    /// Its bytes are not those that were written.
+    #[error("the book is damaged: its checksum is {got:#018x}, that of its bytes {expected:#018x}")]
+    Damaged {
+        /// The checksum in it.
+        got: u64,
+        /// That of its bytes.
+        expected: u64,
+    },
+    /// What is written in it makes no sense.
+    #[error("{what} at byte {at} of the book")]
+    Malformed {
+        /// Bytes before the fault.
+        at: usize,
+        /// What is wrong, in a few words.
+        what: &'static str,
+    },
+}
+
 /// Which setting does not fit.
 ///
 /// | variant | whose fault | state changed? | retry? |

@@ -74,8 +74,8 @@ pub use config::{Config, ConfigBuilder, GuestHosts, Listen};
 pub use ctime::ctime;
 pub use dialect::Dialect;
 pub use error::{
-    BodyError, BroadcastError, ByeReason, CloseReason, ConfigError, DialError, JsonError, Refused,
-    ReplyError, RequestError, SendError, TransportError, Violation,
+    BodyError, BookError, BroadcastError, ByeReason, CloseReason, ConfigError, DialError,
+    JsonError, Refused, ReplyError, RequestError, SendError, TransportError, Violation,
 };
 pub use event::Event;
 pub use exchange::{NakCode, Reply, ReplyTo, Request, RequestFailure, RequestId};

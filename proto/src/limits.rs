@@ -270,7 +270,31 @@ pub(crate) const GUEST_DIALS: usize = 4;
 /// Bytes of a chat object, and what keeping it costs.
 pub(crate) const GUEST_OBJECT: usize = 2048 + 64;
 
+/// Peers to begin with after a start. 2, as Bitcoin Core.
+pub(crate) const ANCHORS: usize = 2;
+/// Bytes of a saved book before its key.
+pub(crate) const BOOK_HEAD: usize = 14;
+/// Bytes of a saved book beside head and addresses: key, counts, anchors, checksum.
+const BOOK_FRAME: usize = 16 + 1 + 4 + 8 + ANCHORS * 19;
+/// The most bytes of an address in a saved book: what it is, 16 and a port, a guest's name, its
+/// place, two times, its failures.
+const BOOK_ENTRY: usize = 19 + 1 + MAX_GUEST_NAME + 2 + 16 + 1;
+
+/// The most bytes of a saved book of so many addresses.
+pub(crate) fn book_bytes(addresses: usize) -> usize {
+    addresses.saturating_mul(BOOK_ENTRY).saturating_add(BOOK_HEAD + BOOK_FRAME)
+}
+
 impl Limits {
+    /// Bytes of a saved book at most, 412 KiB by default.
+    ///
+    /// ```
+    /// assert_eq!(peerline_proto::Limits::default().book_bytes() >> 10, 412);
+    /// ```
+    pub fn book_bytes(&self) -> usize {
+        book_bytes(self.book)
+    }
+
     /// Bytes that a connection without hello can make the node hold, 7 KiB by default.
     pub fn worst_case_stranger(&self) -> usize {
         MAX_FIRST_LINE + 1 + FIRST_WORDS + LINK_COST
@@ -348,7 +372,7 @@ fn sum<const N: usize>(parts: [usize; N]) -> usize {
 }
 
 /// The defaults; each has its reason at its field.
-const DEFAULTS: Limits = Limits {
+pub(crate) const DEFAULTS: Limits = Limits {
     max_line: MAX_BROADCAST_LINE,
     max_kind: 128,
     send_queue: 1024 * 1024,

@@ -11,9 +11,9 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use peerline_proto::{
-    BodyError, BroadcastError, ByeReason, CloseReason, ConfigError, ConnId, DialError, Dialect,
-    Limits, NakCode, NodeId, Payload, Refused, ReplyError, RequestError, RequestFailure, SendError,
-    TransportError, Violation, testing,
+    BodyError, BookError, BroadcastError, ByeReason, CloseReason, ConfigError, ConnId, DialError,
+    Dialect, Limits, NakCode, NodeId, Payload, Refused, ReplyError, RequestError, RequestFailure,
+    SendError, TransportError, Violation, testing,
 };
 use serde::Serialize;
 
@@ -475,8 +475,16 @@ fn body_texts() -> String {
             got_upper: 8000,
         },
     ]);
+    let books = texts_of(&[
+        BookError::TooLarge { len: 70_000, limit: 65_536 },
+        BookError::Foreign { got: 0x1234, expected: 0x6b6f_6f62_7265_6570 },
+        BookError::Version { got: 2, known: 1 },
+        BookError::Length { len: 69, expected: 70 },
+        BookError::Damaged { got: 1, expected: 2 },
+        BookError::Malformed { at: 49, what: "no kind of entry" },
+    ]);
     let id = text_of(&"x".parse::<NodeId>().expect_err("no id"));
-    [texts_of(&bodies), text_of(json), settings, id].concat()
+    [texts_of(&bodies), text_of(json), settings, books, id].concat()
 }
 
 /// The id of the first connection of a node.

@@ -57,7 +57,7 @@ impl Node {
             return Err(DialError::Dialing { conn });
         }
         // Without room in the book it is dialled all the same, only not remembered.
-        self.book.learn(addr, None, self.now, &mut self.rng);
+        self.book.learn(addr, None, addr, self.now, &mut self.rng);
         Ok(self.open_dial(addr))
     }
 

@@ -4,6 +4,7 @@
 //! message does is in [`on`], what the application may ask in [`commands`] and [`queries`], what
 //! time does in [`tend`], how connections end in [`part`].
 
+mod book;
 mod btpeer;
 mod chat;
 mod commands;
@@ -142,7 +143,7 @@ impl Node {
             now: start.now,
             links: Links::new(limits),
             peers: Peers::new(id),
-            book: Book::new(limits),
+            book: Book::new(limits, config.private_exempt(), (rng.u64(), rng.u64())),
             direct_seen: Recent::new(limits.recent_ids),
             direct_count: 0,
             direct_epoch: broadcasts.epoch(),

@@ -219,7 +219,7 @@ impl Node {
     ) {
         match (side, listens) {
             (Side::Dialer, _) => self.book.reached(addr, peer, self.now, &mut self.rng),
-            (Side::Listener, Some(listens)) => self.learn(listens, Some(peer.clone())),
+            (Side::Listener, Some(listens)) => self.learn(listens, Some(peer.clone()), addr),
             (Side::Listener, None) => {}
         }
     }
@@ -396,6 +396,7 @@ impl Node {
             // A bye in place of a hello names at most eight others.
             None => Budget::new(8, Duration::MAX, self.now),
         };
+        let Some(source) = self.links.get(conn).map(|link| link.addr) else { return };
         let teller = self.ready_mut(conn).map(|ready| ready.peer.clone());
         let mut seen = 0_usize;
         told(peers, |told| {
@@ -410,18 +411,18 @@ impl Node {
                 return;
             }
             let named = told.node.as_deref().map(|name| name.parse().ok().map(PeerId::Node));
-            self.learn(addr, named.unwrap_or_else(|| teller.clone()));
+            self.learn(addr, named.unwrap_or_else(|| teller.clone()), source);
         });
         if let Some(ready) = self.ready_mut(conn) {
             ready.budget = budget;
         }
     }
 
-    fn learn(&mut self, addr: SocketAddr, peer: Option<PeerId>) {
+    fn learn(&mut self, addr: SocketAddr, peer: Option<PeerId>, source: SocketAddr) {
         if self.is_listening(addr) || peer == Some(PeerId::Node(self.id)) {
             return;
         }
-        if self.book.learn(addr, peer, self.now, &mut self.rng) {
+        if self.book.learn(addr, peer, source, self.now, &mut self.rng) {
             self.plan_soon();
         } else {
             self.stats.addresses_ignored += 1;

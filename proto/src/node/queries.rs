@@ -159,11 +159,7 @@ impl Node {
 
     /// Whether one of our listeners is reached there.
     pub(super) fn is_listening(&self, addr: SocketAddr) -> bool {
-        let addr = canonical(addr);
-        self.listening.iter().any(|own| {
-            let anywhere = own.ip().is_unspecified() && addr.ip().is_loopback();
-            *own == addr || (anywhere && own.port() == addr.port())
-        })
+        is_listening(&self.listening, addr)
     }
 
     /// The addresses to tell the peer of this connection: alive of late, reached by a dial of ours
@@ -230,6 +226,15 @@ impl Node {
         let nodes = alive.filter_map(|(addr, (peer, _))| peer.node().map(|node| (addr, node)));
         nodes.take(ALTERNATIVES).collect()
     }
+}
+
+/// Whether one of these listeners is reached there.
+pub(super) fn is_listening(listening: &[SocketAddr], addr: SocketAddr) -> bool {
+    let addr = canonical(addr);
+    listening.iter().any(|own| {
+        let anywhere = own.ip().is_unspecified() && addr.ip().is_loopback();
+        *own == addr || (anywhere && own.port() == addr.port())
+    })
 }
 
 /// Where the peer of a connection can be dialled, who it is, and when it was last heard.
