@@ -1,5 +1,6 @@
 //! How a node is set up: a builder whose one `build` does all the checking.
 
+use alloc::collections::BTreeSet;
 use alloc::string::{String, ToString};
 use core::net::SocketAddr;
 use core::time::Duration;
@@ -56,7 +57,18 @@ pub struct Config {
     guest_hosts: GuestHosts,
     chat_name: String,
     utc_offset: i32,
+    judged: Judged,
     limits: Limits,
+}
+
+/// Which broadcasts wait for the application's verdict.
+#[derive(Clone, Debug, Default, Eq, PartialEq)]
+#[cfg_attr(feature = "testing", derive(Hash))]
+enum Judged {
+    #[default]
+    None,
+    Kinds(BTreeSet<String>),
+    All,
 }
 
 impl Config {
@@ -119,6 +131,20 @@ impl Config {
         self.utc_offset
     }
 
+    /// Whether broadcasts of this kind wait for the application's verdict.
+    pub fn validates(&self, kind: &str) -> bool {
+        match &self.judged {
+            Judged::None => false,
+            Judged::Kinds(kinds) => kinds.contains(kind),
+            Judged::All => true,
+        }
+    }
+
+    /// Whether broadcasts of any kind do; told without looking at a kind.
+    pub(crate) fn validates_some(&self) -> bool {
+        self.judged != Judged::None
+    }
+
     /// The bounds.
     pub fn limits(&self) -> &Limits {
         &self.limits
@@ -137,6 +163,7 @@ impl Default for Config {
             guest_hosts: GuestHosts::Source,
             chat_name: DEFAULT_CHAT_NAME.to_string(),
             utc_offset: 0,
+            judged: Judged::None,
             limits: Limits::default(),
         }
     }
@@ -226,6 +253,26 @@ impl ConfigBuilder {
         self
     }
 
+    /// Broadcasts of this kind are passed on only when the application has accepted them by
+    /// [`Node::verdict`](crate::Node::verdict); may be said for several kinds. By default every
+    /// broadcast is passed on at once, before the application hears of it.
+    pub fn validate(mut self, kind: impl Into<String>) -> Self {
+        match &mut self.config.judged {
+            Judged::All => {}
+            Judged::Kinds(kinds) => {
+                kinds.insert(kind.into());
+            }
+            Judged::None => self.config.judged = Judged::Kinds(BTreeSet::from([kind.into()])),
+        }
+        self
+    }
+
+    /// The same for broadcasts of every kind.
+    pub fn validate_all(mut self) -> Self {
+        self.config.judged = Judged::All;
+        self
+    }
+
     /// The bounds. Default [`Limits::default`].
     pub fn limits(mut self, limits: Limits) -> Self {
         self.config.limits = limits;
@@ -280,6 +327,8 @@ fn check_counts(limits: &Limits) -> Result<(), ConfigError> {
         ("cache", limits.cache),
         ("wanted", limits.wanted),
         ("recent_ids", limits.recent_ids),
+        ("verdicts", limits.verdicts),
+        ("verdict_bytes", limits.verdict_bytes),
         ("routes", limits.routes),
         ("hops_per_route", limits.hops_per_route),
         ("relayed", limits.relayed),
@@ -308,6 +357,7 @@ fn check_times(limits: &Limits) -> Result<(), ConfigError> {
         ("addr_every", limits.addr_every),
         ("cache_for", limits.cache_for),
         ("repair_for", limits.repair_for),
+        ("verdict_within", limits.verdict_within),
         ("guest_timeout", limits.guest_timeout),
         ("guest_every", limits.guest_every),
         ("find_near", limits.find_near),

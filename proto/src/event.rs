@@ -122,6 +122,13 @@ pub enum Event {
         /// Their ids and addresses, as far as these are addresses.
         peers: Vec<(Arc<str>, SocketAddr)>,
     },
+    /// A broadcast was judged by [`Verdict::Reject`](crate::Verdict::Reject).
+    Rejected {
+        /// Who published it. By its own word, or that of whoever passed it on.
+        from: PeerId,
+        /// The peer it came by, which may have known no better.
+        via: PeerId,
+    },
     /// Somebody publishes broadcasts under our node id. They are not delivered; a new epoch was
     /// taken if the last one is older than [`Limits::new_epoch_every`](crate::Limits).
     Impersonated {

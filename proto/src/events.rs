@@ -97,6 +97,7 @@ fn inbound_failure(event: &Event) -> Option<SocketAddr> {
         | Event::GuestLeft { .. }
         | Event::JoinRefused { .. }
         | Event::GuestPeers { .. }
+        | Event::Rejected { .. }
         | Event::Impersonated { .. } => None,
     }
 }
@@ -118,6 +119,7 @@ fn cost(event: &Event) -> usize {
         | Event::RequestFailed { .. }
         | Event::Writable { .. }
         | Event::PeerError { .. }
+        | Event::Rejected { .. }
         | Event::Impersonated { .. } => EVENT_COST,
     }
 }

@@ -66,6 +66,7 @@ mod stats;
 pub mod testing;
 mod time;
 mod timers;
+mod verdicts;
 mod wire;
 
 pub use action::Action;
@@ -88,3 +89,4 @@ pub use planted::Bug;
 pub use queue::Outgoing;
 pub use stats::Stats;
 pub use time::{Instant, Start, UnixTime};
+pub use verdicts::{Verdict, VerdictToken};

@@ -181,6 +181,15 @@ pub struct Limits {
     /// Ids remembered one by one: of closed streams, and of one-to-one messages. Two generations
     /// of this many each. Default 8,192.
     pub recent_ids: usize,
+    /// Broadcasts that wait for the application's verdict, and those remembered that were not
+    /// accepted; a quarter of each limit for one link. When full: the next is ignored. Default
+    /// 4,096, so that one link's are a thousand, as many as events may wait.
+    pub verdicts: usize,
+    /// Bytes of those that wait. When full: the same. Default 4 MiB, a quarter of it as much as
+    /// events may hold.
+    pub verdict_bytes: usize,
+    /// How long one waits; then it is ignored. Default 10 s: others look for it for 30.
+    pub verdict_within: Duration,
     /// Least time between two changes of our own epoch. Default 60 s.
     pub new_epoch_every: Duration,
 
@@ -245,6 +254,8 @@ pub(crate) const STREAM_COST: usize = 192;
 pub(crate) const TREE_COST: usize = 320;
 /// Bytes of a broadcast that is looked for, and of those who announced it.
 pub(crate) const WANT_COST: usize = 384;
+/// Bytes of a broadcast that waits for a verdict, or was not accepted, beyond its line.
+pub(crate) const VERDICT_COST: usize = 448;
 /// Bytes of one missing range.
 pub(crate) const RANGE_COST: usize = 24;
 /// Bytes of a single id and of its place in a set.
@@ -313,7 +324,7 @@ impl Limits {
     /// use peerline_proto::Limits;
     ///
     /// let bytes = Limits::default().worst_case_node(64 * 1024);
-    /// assert_eq!(bytes >> 20, 333, "in MiB, by default");
+    /// assert_eq!(bytes >> 20, 342, "in MiB, by default");
     /// ```
     pub fn worst_case_node(&self, read: usize) -> usize {
         let per_peer = self.rivals.max(self.guest_connections);
@@ -332,6 +343,8 @@ impl Limits {
             self.cache,
             self.wanted.saturating_mul(WANT_COST),
             self.recent_ids.saturating_mul(4).saturating_mul(ID_COST),
+            self.verdicts.saturating_mul(2 * VERDICT_COST),
+            self.verdict_bytes,
             self.worst_case_requests(),
             self.worst_case_guests(),
         ])
@@ -347,7 +360,7 @@ impl Limits {
             self.guests.saturating_mul(outbox.saturating_add(ADDRESS_COST * 2)),
             under_way.saturating_mul(LINK_COST + GUEST_OBJECT),
             self.guest_requests.saturating_mul(MAX_FIRST_LINE + LINK_COST),
-            self.recent_ids.saturating_mul(2).saturating_mul(ID_COST),
+            self.recent_ids.saturating_mul(4).saturating_mul(ID_COST),
         ])
     }
 
@@ -426,6 +439,9 @@ pub(crate) const DEFAULTS: Limits = Limits {
     missing_ranges: 32,
     missing_for: Duration::ZERO,
     recent_ids: 8192,
+    verdicts: 4096,
+    verdict_bytes: 4 * 1024 * 1024,
+    verdict_within: Duration::from_secs(10),
     new_epoch_every: Duration::from_secs(60),
     routes: 8192,
     hops_per_route: 3,

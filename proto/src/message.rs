@@ -12,6 +12,7 @@ use crate::error::BodyError;
 use crate::id::{ConnId, PeerId};
 use crate::limits::MAX_DEPTH;
 use crate::time::UnixTime;
+use crate::verdicts::VerdictToken;
 use crate::wire::json;
 
 /// One encoded line with its line end. A clone shares the text.
@@ -118,6 +119,7 @@ pub struct Message {
     pub(crate) time: UnixTime,
     pub(crate) kind: Kind,
     pub(crate) body: Range<usize>,
+    pub(crate) token: Option<VerdictToken>,
 }
 
 /// A kind: a part of the frame, or its own text where the line has it escaped.
@@ -170,6 +172,12 @@ impl Message {
         Ok(serde_json::from_str(self.body())?)
     }
 
+    /// What to judge it by, if it waits for a verdict of the application: see
+    /// [`ConfigBuilder::validate`](crate::ConfigBuilder::validate).
+    pub fn token(&self) -> Option<VerdictToken> {
+        self.token
+    }
+
     /// Bytes it holds on to.
     pub(crate) fn size(&self) -> usize {
         self.frame.len()
@@ -204,6 +212,7 @@ mod tests {
             time: UnixTime::from_millis(77),
             kind: Kind::Plain(9..10),
             body: 18..23,
+            token: None,
         }
     }
 

@@ -40,6 +40,13 @@ pub struct Stats {
     /// Broadcasts not taken: an originator that is no node id, a number of 0, or a stream with too
     /// many holes.
     pub not_taken: u64,
+    /// Broadcasts that the application judged to be ignored.
+    pub ignored: u64,
+    /// Broadcasts that the application rejected.
+    pub rejected: u64,
+    /// Broadcasts ignored because their verdict did not come in time, or there was no room to wait
+    /// for it.
+    pub verdicts_late: u64,
     /// One-to-one lines for somebody else that could not be passed on.
     pub not_for_us: u64,
     /// Messages of guests that came too fast, or asked for what they may not have.

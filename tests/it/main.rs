@@ -23,6 +23,7 @@ mod node_program;
 mod node_requests;
 mod node_rivals;
 mod node_strangers;
+mod node_verdicts;
 mod node_words;
 #[cfg(target_os = "linux")] // as chat_program
 mod share_program;

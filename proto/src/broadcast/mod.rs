@@ -5,6 +5,7 @@
 
 mod bits;
 mod cache;
+mod held;
 mod repair;
 mod tree;
 pub(crate) mod trees;

@@ -15,6 +15,7 @@ use core::time::Duration;
 
 use super::bits::{Bits, Index};
 use super::cache::{Cache, Entry, Key};
+use super::held::Held;
 use super::repair::{Announcer, Repair};
 use super::tree::Tree;
 use crate::id::ConnId;
@@ -90,6 +91,8 @@ pub(crate) struct Trees {
     order: BTreeMap<u64, StreamId>,
     clock: u64,
     cache: Cache,
+    /// What is known and not told.
+    held: Held,
     repair: Repair,
     /// When announcements are due: of links that wait, and of those that do not.
     announce: [Option<Instant>; 2],
@@ -109,6 +112,7 @@ impl Trees {
             order: BTreeMap::new(),
             clock: 0,
             cache: Cache::new(limits),
+            held: Held::new(limits.verdicts),
             repair: Repair::new(limits.wanted, limits.repair_for),
             announce: [None; 2],
             postponed: BTreeSet::new(),
@@ -185,6 +189,7 @@ impl Trees {
             tree.forget(index);
         }
         self.cache.forget(index);
+        self.held.forget(index);
         self.repair.forget(index);
     }
 
@@ -256,12 +261,37 @@ impl Trees {
         now: Instant,
         out: &mut Vec<Order>,
     ) {
+        let entry = self.arrive(key, frame, (conn, hole), now, out);
+        self.spread(entry, out);
+    }
+
+    /// The same, but it is passed on only when it is [accepted](Self::accept).
+    pub(crate) fn received_to_judge(
+        &mut self,
+        key: Key,
+        frame: Frame,
+        from: (ConnId, Option<(u64, u64)>),
+        now: Instant,
+        out: &mut Vec<Order>,
+    ) {
+        let entry = self.arrive(key, frame, from, now, out);
+        self.held.wait(entry);
+    }
+
+    /// What a broadcast that comes changes, but for whom it is passed on to.
+    fn arrive(
+        &mut self,
+        key: Key,
+        frame: Frame,
+        (conn, hole): (ConnId, Option<(u64, u64)>),
+        now: Instant,
+        out: &mut Vec<Order>,
+    ) -> Entry {
         let announcers = self.repair.came(&key);
         let is_first = self.note_first(key, now);
         let Some(index) = self.indices.get(&conn).copied() else {
             // By a connection that lost to another one: it is nobody's way.
-            let entry = Entry { key, frame, at: now, from: None, have: Bits::default() };
-            return self.spread(entry, out);
+            return Entry { key, frame, at: now, from: None, have: Bits::default() };
         };
         let rival = self.winner(&announcers, index, now).filter(|_| !is_first);
         let tree = self.tree(key.0);
@@ -281,18 +311,41 @@ impl Trees {
         for announcer in announcers {
             have.set(announcer.index);
         }
-        self.spread(Entry { key, frame, at: now, from: Some(index), have }, out);
         if let Some(hole) = hole {
             self.miss(key.0, hole, index, now);
         }
+        Entry { key, frame, at: now, from: Some(index), have }
+    }
+
+    /// A broadcast that was to be judged may be passed on.
+    pub(crate) fn accept(&mut self, key: &Key, now: Instant, out: &mut Vec<Order>) {
+        if let Some(entry) = self.held.accept(key) {
+            // Nobody could have had it from us sooner.
+            self.spread(Entry { at: now, ..entry }, out);
+        }
+    }
+
+    /// A broadcast that was to be judged is not passed on.
+    pub(crate) fn refuse(&mut self, key: &Key) {
+        self.held.refuse(key);
+    }
+
+    /// Nothing is to be judged any more.
+    pub(crate) fn stop_judging(&mut self) {
+        self.held.clear();
+    }
+
+    /// A link has a broadcast that we have. By which link it came to us.
+    fn link_has(&mut self, key: &Key, index: Index) -> Option<Option<Index>> {
+        let Some(entry) = self.cache.get_mut(key) else { return self.held.has(key, index) };
+        entry.have.set(index);
+        Some(entry.from)
     }
 
     /// A broadcast that we have came once more.
     pub(crate) fn duplicate(&mut self, key: Key, conn: ConnId, now: Instant, out: &mut Vec<Order>) {
         let Some(index) = self.indices.get(&conn).copied() else { return };
-        let Some(entry) = self.cache.get_mut(&key) else { return };
-        entry.have.set(index);
-        let from = entry.from;
+        let Some(from) = self.link_has(&key, index) else { return };
         if from == Some(index) {
             return;
         }
@@ -426,7 +479,10 @@ impl Trees {
         let Some(index) = self.indices.get(&conn).copied() else { return };
         let Some(link) = self.link(index) else { return };
         let (waits, round_trip) = (link.waits, link.round_trip);
-        let Some(entry) = self.cache.get_mut(&key) else { return };
+        let Some(entry) = self.cache.get_mut(&key) else {
+            self.held.has(&key, index);
+            return;
+        };
         let theirs = now.earlier(hold.min(MOST_HOLD));
         let margin = (round_trip / 4).max(MARGIN);
         // Who had it that much sooner says so all the same, or it would never be found out.

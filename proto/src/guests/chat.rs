@@ -65,6 +65,8 @@ pub(crate) struct Chat {
     /// Addresses told by others that may be dialled.
     told: Budget,
     heard: Recent<u64>,
+    /// Of those, lines that were accepted where they had to be.
+    accepted: Recent<u64>,
     /// The last second of each text of ours whose second may come again.
     spoken: BTreeMap<u64, u64>,
     /// No line of ours has an earlier second.
@@ -81,6 +83,7 @@ impl Chat {
             outboxes: BTreeMap::new(),
             told: Budget::new(TOLD.0, TOLD.1, Instant::ZERO),
             heard: Recent::new(limits.recent_ids),
+            accepted: Recent::new(limits.recent_ids),
             spoken: BTreeMap::new(),
             floor: 0,
             advertise_every: limits.getaddr_every,
@@ -162,6 +165,16 @@ impl Chat {
     /// Records a line; false if it was heard before.
     pub(crate) fn is_new(&mut self, originator: &str, msg: &str, time: &str) -> bool {
         self.heard.insert(chat_key(originator, msg, time, self.key))
+    }
+
+    /// Records that a line may be passed on; only where lines are judged before that.
+    pub(crate) fn accept(&mut self, originator: &str, msg: &str, time: &str) {
+        self.accepted.insert(chat_key(originator, msg, time, self.key));
+    }
+
+    /// Whether it may.
+    pub(crate) fn is_accepted(&self, originator: &str, msg: &str, time: &str) -> bool {
+        self.accepted.contains(&chat_key(originator, msg, time, self.key))
     }
 
     /// The second for a text of ours: the clock's, moved on rather than repeated.

@@ -69,7 +69,9 @@ impl Node {
             ChatType::AdvertiseReply => self.on_advertise_reply(source, ours, said),
             ChatType::Broadcast => self.on_chat_broadcast(conn, said, text),
             ChatType::Test => {
-                self.deliver_chat(conn, &said.originator, TEST, said.msg.text, Delivery::Direct);
+                let from = (conn, &*said.originator);
+                let message = self.chat_message(from, TEST, said.msg.text, Delivery::Direct);
+                self.deliver_chat(message);
             }
         }
     }
@@ -153,28 +155,32 @@ impl Node {
             return;
         }
         let body = chat::said(&said.originator, said.msg.text, &said.time);
-        self.deliver_chat(conn, &said.originator, CHAT, &body, Delivery::Broadcast);
-        self.tell_chat(&said.originator, Some(text).filter(|text| text.len() <= chat::MAX_OBJECT));
-        // Checked on its way in; what cannot be carried on is counted there.
-        if let Ok(body) = Payload::from_json(body) {
-            if self.publish(CHAT, &body).is_err() {
-                self.stats.chat_dropped += 1;
-            }
+        let object = Some(text).filter(|text| text.len() <= chat::MAX_OBJECT);
+        let from = (conn, &*said.originator);
+        let message = self.chat_message(from, CHAT, &body, Delivery::Broadcast);
+        if self.is_judged(CHAT) {
+            return self.ask_about_guest(&said.originator, object, message);
         }
+        self.deliver_chat(message);
+        self.tell_chat(&said.originator, object);
+        self.carry_chat(&body);
     }
 
-    fn deliver_chat(
-        &mut self,
-        conn: ConnId,
-        from: &str,
+    fn deliver_chat(&mut self, message: Message) {
+        self.stats.delivered += 1;
+        self.emit(Event::Message(message));
+    }
+
+    fn chat_message(
+        &self,
+        (conn, from): (ConnId, &str),
         kind: &str,
         body: &str,
         delivery: Delivery,
-    ) {
+    ) -> Message {
         let line = body.replace(['\n', '\r'], " ") + "\n";
         let end = line.len().saturating_sub(1);
-        self.stats.delivered += 1;
-        self.emit(Event::Message(Message {
+        Message {
             frame: Frame::new(&line),
             from: PeerId::Guest(from.into()),
             conn,
@@ -182,7 +188,8 @@ impl Node {
             time: self.unix(),
             kind: Kind::Unescaped(kind.into()),
             body: 0..end,
-        }));
+            token: None,
+        }
     }
 
     /// A native line of kind `CHAT` arrived: whether it is to be delivered. Chat peers hear it too.
@@ -195,9 +202,14 @@ impl Node {
             self.stats.duplicates += 1;
             return false;
         }
-        let object = chat::broadcast(msg, Stamp { originator: &originator, time: &time });
-        self.tell_chat(&originator, object.as_deref());
+        self.tell_chat_said(&originator, msg, &time);
         true
+    }
+
+    /// Chat peers hear a line that came as a broadcast.
+    pub(super) fn tell_chat_said(&mut self, originator: &str, msg: &str, time: &str) {
+        let object = chat::broadcast(msg, Stamp { originator, time });
+        self.tell_chat(originator, object.as_deref());
     }
 
     // ---- what we say ----
@@ -219,6 +231,9 @@ impl Node {
     pub(super) fn chat_published(&mut self, body: &Payload, line: &ChatLine) -> usize {
         let id = Arc::clone(self.chat.id());
         let _is_new = self.chat.is_new(&id, body.as_str(), &line.time);
+        if self.is_judged(CHAT) {
+            self.chat.accept(&id, body.as_str(), &line.time);
+        }
         self.tell_chat(&id, line.object.as_deref())
     }
 
@@ -271,7 +286,7 @@ impl Node {
 
     /// An object for every chat peer but one; `None` if it could not be written. Returns for how
     /// many it waits or is on its way.
-    fn tell_chat(&mut self, but: &str, object: Option<&str>) -> usize {
+    pub(super) fn tell_chat(&mut self, but: &str, object: Option<&str>) -> usize {
         let others = self.chat.table().iter().map(|(id, _)| Arc::clone(id));
         let others: Vec<Arc<str>> = others.filter(|id| **id != *but).collect();
         others.iter().filter(|id| self.post_object(id, object)).count()

@@ -279,6 +279,7 @@ impl Node {
         self.stopping = Some(self.stopping.map_or(until, |earlier| earlier.min(until)));
         self.plan_at = None;
         self.stop_requests();
+        self.stop_verdicts();
         let conns: alloc::vec::Vec<ConnId> = self.links.iter().map(|(conn, _)| conn).collect();
         for conn in conns {
             let ready = self.ready_mut(conn).is_some();

@@ -17,6 +17,7 @@ mod requests;
 mod seek;
 mod tend;
 mod trees;
+mod verdicts;
 
 use alloc::borrow::Cow;
 use alloc::collections::BTreeSet;
@@ -48,6 +49,7 @@ use crate::session::opening::{Input, Opening};
 use crate::session::{Call, Greeting, Phase, Reception, reception};
 use crate::stats::Stats;
 use crate::time::{Instant, Start, UnixTime};
+use crate::verdicts::Verdicts;
 use crate::wire::native::{self, Received};
 
 pub use commands::Receipt;
@@ -55,6 +57,7 @@ pub use guests::GuestInfo;
 pub use queries::PeerInfo;
 
 use part::Parting;
+use verdicts::Waits;
 
 /// A peer-to-peer node as a state machine.
 ///
@@ -124,6 +127,7 @@ pub struct Node {
     btpeer: Btpeer,
     chat: Chat,
     rates: Rates,
+    verdicts: Verdicts<Waits>,
     /// Counts the requests of guests, and ours to them.
     guest_count: u64,
 }
@@ -166,6 +170,7 @@ impl Node {
             btpeer: Btpeer::new(limits),
             chat: Chat::new(&chat_id(config.chat_name(), id), (rng.u64(), rng.u64()), limits),
             rates: Rates::new(limits.guest_burst, limits.guest_every),
+            verdicts: Verdicts::new(limits),
             guest_count: 0,
             rng,
             config,
@@ -336,6 +341,7 @@ impl Node {
             self.asked.next_deadline(),
             self.answering.next_deadline(),
             self.seeks.next_deadline(),
+            self.verdicts.next_deadline(),
             self.broadcasts.trees.next_deadline().filter(|_| self.stopping.is_none()),
         ];
         let stop = self.stopping.filter(|_| !self.links.is_empty());

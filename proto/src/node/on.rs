@@ -205,6 +205,7 @@ impl Node {
             listens,
             getaddr_answered: None,
             budget: Budget::new(limits.addr_burst, limits.addr_every, self.now),
+            rejected: 0,
             superseded: None,
         }
     }
@@ -471,18 +472,20 @@ impl Node {
         if let Some(via) = from.filter(|_| !self.routes.knows(originator)) {
             self.routes.learn(originator, via, false, self.now);
         }
+        let judged = self.config.validates_some()
+            && self.is_judged(&said.kind.as_text().unwrap_or_default());
         let mut orders = core::mem::take(&mut self.orders);
-        let (now, link) = (self.now, self.carrier(conn));
-        self.broadcasts.trees.received(key, frame.clone(), link, hole, now, &mut orders);
+        let (now, link, line) = (self.now, self.carrier(conn), frame.clone());
+        if judged {
+            self.broadcasts.trees.received_to_judge(key, line, (link, hole), now, &mut orders);
+        } else {
+            self.broadcasts.trees.received(key, line, link, hole, now, &mut orders);
+        }
         #[cfg(peerline_planted)]
         self.plant_in_orders(&mut orders);
         let reached = self.carry_out(orders, Class::Forwarded);
         self.stats.forwarded += reached.queued as u64;
-        if chat::CHAT == said.kind.as_text().unwrap_or_default() && !self.is_new_chat(said.msg.text)
-        {
-            return;
-        }
-        self.deliver(Message {
+        let message = Message {
             frame,
             from: PeerId::Node(originator),
             conn,
@@ -490,7 +493,15 @@ impl Node {
             time: UnixTime::from_millis(said.time),
             kind: kind_of(&said.kind),
             body: range_of(&said.msg),
-        });
+            token: None,
+        };
+        if judged {
+            return self.ask_about(key, from, message);
+        }
+        if message.kind() == chat::CHAT && !self.is_new_chat(said.msg.text) {
+            return;
+        }
+        self.deliver(message);
     }
 
     /// The connection that carries the peer of this one, which may have lost to it.

@@ -51,6 +51,8 @@ pub struct PeerInfo {
     pub queued: usize,
     /// It has not answered a ping in time.
     pub suspect: bool,
+    /// Broadcasts that came by this connection and that the application rejected.
+    pub rejected: u64,
 }
 
 impl Node {
@@ -91,6 +93,7 @@ impl Node {
             listens: ready.listens,
             queued: link.queued(),
             suspect: ready.alive.is_suspect(),
+            rejected: ready.rejected,
         })
     }
 
@@ -126,11 +129,12 @@ impl Node {
         self.book.iter().map(|(addr, _)| addr)
     }
 
-    /// Bytes held for others: queues, unfinished lines, undelivered events, and what requests and
-    /// messages keep until they are answered or find a way.
+    /// Bytes held for others: queues, unfinished lines, undelivered events, what waits for a
+    /// verdict, and what requests and messages keep until they are answered or find a way.
     pub fn buffered(&self) -> usize {
         let requests = self.asked.bytes().saturating_add(self.answering.bytes());
         let waiting = requests.saturating_add(self.seeks.bytes());
+        let waiting = waiting.saturating_add(self.verdicts.bytes());
         self.links.buffered().saturating_add(self.events.charged()).saturating_add(waiting)
     }
 

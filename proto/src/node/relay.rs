@@ -78,6 +78,7 @@ impl Node {
             time: UnixTime::from_millis(said.time),
             kind: kind_of(&said.kind),
             body: range_of(&said.msg),
+            token: None,
         });
     }
 

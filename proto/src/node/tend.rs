@@ -32,6 +32,7 @@ impl Node {
         if self.stopping.is_none() {
             self.tend_trees();
         }
+        self.tend_verdicts();
         self.tend_seeks();
         self.tend_requests();
         if self.plan_at.is_some_and(|at| at <= self.now) {

@@ -94,6 +94,8 @@ pub(crate) struct Ready {
     /// When we last answered its getaddr.
     pub(crate) getaddr_answered: Option<Instant>,
     pub(crate) budget: Budget,
+    /// Broadcasts that came by it and were rejected.
+    pub(crate) rejected: u64,
     pub(crate) superseded: Option<Superseded>,
 }
 
