@@ -137,7 +137,7 @@ impl<'h> Chat<'h> {
 
     fn say(&mut self, text: &str) -> io::Result<()> {
         match self.handle.broadcast(KIND, text).wait() {
-            Ok(receipt) if receipt.queued + receipt.skipped + receipt.guests == 0 => {
+            Ok(receipt) if receipt.offered() == 0 => {
                 show("* nobody is connected; nobody heard that")
             }
             Ok(receipt) if receipt.skipped > 0 => {
@@ -247,6 +247,7 @@ impl<'h> Chat<'h> {
             | Event::Reply(_)
             | Event::RequestFailed { .. }
             | Event::Writable { .. }
+            | Event::Rejected { .. }
             | Event::PeerError { .. } => Ok(()),
             // Another crate's enum, which may grow; what is new is in the log.
             _ => Ok(()),

@@ -44,6 +44,7 @@ pub(crate) fn event(event: &Event) -> Option<String> {
         | Event::Reply(_)
         | Event::RequestFailed { .. }
         | Event::Writable { .. }
+        | Event::Rejected { .. }
         | Event::PeerError { .. }
         | Event::Impersonated { .. } => return None,
         // Another crate's enum, which may grow; what is new is in the log.

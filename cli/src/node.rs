@@ -124,7 +124,7 @@ impl Obedient<'_> {
             Ok(Command::Nothing) => return Ok(None),
             Ok(Command::Join { dialect, addr }) => return self.join(addr, dialect),
             Ok(Command::Broadcast { kind, body }) => match handle.broadcast(kind, &body).wait() {
-                Ok(sent) => format!("ok {}", sent.queued.saturating_add(sent.guests)),
+                Ok(sent) => format!("ok {}", sent.offered()),
                 Err(error) => failed(&error),
             },
             Ok(Command::Send { to, kind, body }) => self.send(to, kind, &body),

@@ -13,7 +13,7 @@ use std::time::Duration;
 
 use peerline_proto::{
     CloseReason, Config, ConfigBuilder, Dialect, Event, GuestHosts, Identity, Limits, Listen,
-    Message, NodeId, PeerId, Request,
+    Message, NodeId, PeerId, Request, Verdict,
 };
 
 use crate::clock;
@@ -166,6 +166,20 @@ impl<R: Runtime> Builder<R> {
         self
     }
 
+    /// Broadcasts of this kind are passed on only when they were accepted, by a handler
+    /// [`on_validated`](Self::on_validated) or by [`Handle::verdict`] for the message's
+    /// [`token`](Message::token). By default all are passed on at once.
+    pub fn validate(mut self, kind: impl Into<String>) -> Self {
+        self.config = self.config.validate(kind);
+        self
+    }
+
+    /// The same for broadcasts of every kind.
+    pub fn validate_all(mut self) -> Self {
+        self.config = self.config.validate_all();
+        self
+    }
+
     /// The node's bounds. Default [`Limits::default`].
     pub fn limits(mut self, limits: Limits) -> Self {
         self.config = self.config.limits(limits);
@@ -194,6 +208,23 @@ impl<R: Runtime> Builder<R> {
         call: impl FnMut(&mut Cx<'_>, &Message) + Send + 'static,
     ) -> Self {
         self.handlers.on(kind, Box::new(call));
+        self
+    }
+
+    /// Asks this about each broadcast of a kind before it is passed on. Those accepted go on to
+    /// the handlers [`on`](Self::on) that kind, or the way of events that no handler takes;
+    /// nobody hears of the others. Said twice for a kind, the second counts. One that panics
+    /// ignores.
+    ///
+    /// For a verdict that takes longer say [`validate`](Self::validate) and `on`, and give it
+    /// later by [`Handle::verdict`].
+    pub fn on_validated(
+        mut self,
+        kind: &str,
+        judge: impl FnMut(&mut Cx<'_>, &Message) -> Verdict + Send + 'static,
+    ) -> Self {
+        self.config = self.config.validate(kind);
+        self.handlers.on_validated(kind, Box::new(judge));
         self
     }
 

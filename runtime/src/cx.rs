@@ -11,7 +11,7 @@ use std::time::Duration;
 
 use peerline_proto::{
     ConnId, Dialect, GuestInfo, Instant, NakCode, Node, NodeId, Payload, PeerId, PeerInfo, Receipt,
-    Reply, ReplyTo, Request, RequestId, Stats,
+    Reply, ReplyTo, Request, RequestId, Stats, Verdict, VerdictToken,
 };
 use serde::Serialize;
 
@@ -47,7 +47,8 @@ impl Cx<'_> {
         self.send_payload(&to.into(), kind, &body)
     }
 
-    /// Publishes a message to every node. The receipt says how many peers it was queued for.
+    /// Publishes a message to every node. The receipt says for how many neighbours it was queued,
+    /// and to how many it is announced; with nobody connected it is 0, and no error.
     ///
     /// # Errors
     /// See [`BroadcastError`]; nothing is queued then.
@@ -83,6 +84,12 @@ impl Cx<'_> {
         body: &Payload,
     ) -> Result<Receipt, BroadcastError> {
         Ok(self.node.broadcast(kind, body, self.now)?)
+    }
+
+    /// Judges a broadcast by its [`token`](peerline_proto::Message::token): it is passed on, or
+    /// not. False if that is too late, or was done before.
+    pub fn verdict(&mut self, token: VerdictToken, verdict: Verdict) -> bool {
+        self.node.verdict(token, verdict, self.now)
     }
 
     /// Opens a connection. It ends in `PeerUp` or `ConnectionFailed`.

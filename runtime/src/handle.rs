@@ -11,7 +11,7 @@ use std::time::Duration;
 
 use peerline_proto::{
     BodyError, ConnId, Dialect, GuestInfo, NodeId, Payload, PeerId, PeerInfo, Receipt, Reply,
-    Request, RequestId, Stats,
+    Request, RequestId, Stats, Verdict, VerdictToken,
 };
 use serde::Serialize;
 
@@ -89,7 +89,8 @@ impl Handle {
         }
     }
 
-    /// Publishes a message to every node. The receipt says how many peers it was queued for.
+    /// Publishes a message to every node. The receipt says for how many neighbours it was queued,
+    /// and to how many it is announced; with nobody connected it is 0, and no error.
     /// Cancelling does not take it back.
     ///
     /// # Errors
@@ -104,6 +105,15 @@ impl Handle {
             Ok(body) => self.ask(move |cx| cx.broadcast_payload(&kind, &body)),
             Err(error) => Pending::known(Err(error.into())),
         }
+    }
+
+    /// Judges a broadcast by its [`token`](peerline_proto::Message::token): it is passed on, or
+    /// not. False if that is too late, or was done before. Cancelling does not take it back.
+    ///
+    /// # Errors
+    /// Through the answer: see [`CommandError`].
+    pub fn verdict(&self, token: VerdictToken, verdict: Verdict) -> Pending<bool, CommandError> {
+        self.with(move |cx| cx.verdict(token, verdict))
     }
 
     /// Asks a node, a neighbour or one beyond, for a single answer: the last reply, or how the

@@ -10,7 +10,9 @@ use std::fmt;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::time::Duration;
 
-use peerline_proto::{CloseReason, Event, Instant, Message, NakCode, PeerId, ReplyTo, Request};
+use peerline_proto::{
+    CloseReason, Delivery, Event, Instant, Message, NakCode, PeerId, ReplyTo, Request, Verdict,
+};
 
 use crate::cx::Cx;
 use crate::log::HANDLER;
@@ -21,6 +23,8 @@ const SHORTEST_PERIOD: Duration = Duration::from_millis(1);
 
 /// A handler for messages of one kind.
 pub(crate) type OnMessage = dyn FnMut(&mut Cx<'_>, &Message) + Send;
+/// What judges broadcasts of one kind.
+pub(crate) type Judge = dyn FnMut(&mut Cx<'_>, &Message) -> Verdict + Send;
 /// The handler for requests of one kind.
 pub(crate) type OnRequest = dyn FnMut(&mut Cx<'_>, &Request, Responder) + Send;
 /// A handler for peers that come.
@@ -39,6 +43,8 @@ pub(crate) type Route = dyn Fn(&PeerId) -> Option<PeerId> + Send + Sync;
 #[derive(Default)]
 pub(crate) struct Handlers {
     kinds: HashMap<Box<str>, Vec<Handler<OnMessage>>>,
+    /// One for each kind, for a broadcast has one verdict.
+    judges: HashMap<Box<str>, Handler<Judge>>,
     /// One for each kind, for a request is answered once.
     requests: HashMap<Box<str>, Handler<OnRequest>>,
     /// Until the node has it.
@@ -86,6 +92,10 @@ impl Handlers {
         self.kinds.entry(kind.into()).or_default().push(Handler::new(call));
     }
 
+    pub(crate) fn on_validated(&mut self, kind: &str, call: Box<Judge>) {
+        self.judges.insert(kind.into(), Handler::new(call));
+    }
+
     pub(crate) fn on_request(&mut self, kind: &str, call: Box<OnRequest>) {
         self.requests.insert(kind.into(), Handler::new(call));
     }
@@ -123,6 +133,7 @@ impl Handlers {
             | Event::GuestLeft { .. }
             | Event::JoinRefused { .. }
             | Event::GuestPeers { .. }
+            | Event::Rejected { .. }
             | Event::Impersonated { .. } => false,
             // The enum may grow; what is new there has no handler of its own yet.
             _ => false,
@@ -131,11 +142,29 @@ impl Handlers {
     }
 
     fn tell_message(&mut self, cx: &mut Cx<'_>, message: &Message) -> bool {
+        let verdict = self.judge(cx, message);
+        if verdict.is_some_and(|verdict| verdict != Verdict::Accept) {
+            return true;
+        }
         let Some(handlers) = self.kinds.get_mut(message.kind()) else { return false };
         for handler in handlers {
             handler.run(cx, message.kind(), |call, cx| call(cx, message));
         }
         true
+    }
+
+    /// The verdict of the one who judges such broadcasts, if there is one; the node hears it first.
+    fn judge(&mut self, cx: &mut Cx<'_>, message: &Message) -> Option<Verdict> {
+        if self.judges.is_empty() || message.delivery() != Delivery::Broadcast {
+            return None;
+        }
+        let judge = self.judges.get_mut(message.kind())?;
+        let mut verdict = Verdict::Ignore;
+        judge.run(cx, message.kind(), |call, cx| verdict = call(cx, message));
+        if let Some(token) = message.token() {
+            cx.verdict(token, verdict);
+        }
+        Some(verdict)
     }
 
     /// A handler that panics drops its responder, which refuses.

@@ -58,6 +58,6 @@ pub mod prelude {
         BodyError, ByeReason, CloseReason, ConfigError, ConnId, Delivery, Dialect, Event,
         GuestHosts, GuestInfo, Identity, Limits, Listen, Message, NakCode, NodeId, Payload, PeerId,
         PeerInfo, Receipt, Reply, ReplyTo, Request, RequestFailure, RequestId, Side, Stats,
-        TransportError, Violation,
+        TransportError, Verdict, VerdictToken, Violation,
     };
 }

@@ -83,6 +83,9 @@ pub fn log_event(event: &Event) {
         Event::GuestPeers { from, peers } => {
             debug!(target: PEER, "{from} knows {} peers", peers.len());
         }
+        Event::Rejected { from, via } => {
+            debug!(target: PEER, "rejected: a broadcast of {from}, heard through {via}");
+        }
         Event::Impersonated { via } => {
             warn!(target: PEER, "somebody uses our node id; heard through {via}");
         }

@@ -19,6 +19,12 @@ use peerline_testkit::conformance::hello_of;
 
 #[cfg(target_os = "linux")]
 mod starved;
+mod verdicts;
+
+use verdicts::{
+    a_verdict_may_come_later_and_from_another_thread,
+    what_a_handler_accepts_goes_on_and_the_rest_does_not,
+};
 
 /// How long a test waits for what must happen.
 const PATIENCE: Duration = Duration::from_secs(20);
@@ -54,7 +60,9 @@ on! { mio: peerline_mio::Runner, smol: peerline_smol::Runner: [
     eight_threads_are_served_in_the_order_of_each,
     a_loop_held_up_accepts_all_that_came_meanwhile,
     a_handler_that_panics_is_logged_once_and_counted_each_time,
-    a_command_that_panics_costs_its_answer_alone
+    a_command_that_panics_costs_its_answer_alone,
+    what_a_handler_accepts_goes_on_and_the_rest_does_not,
+    a_verdict_may_come_later_and_from_another_thread
 ] }
 
 fn node<R: Runtime>() -> Builder<R> {

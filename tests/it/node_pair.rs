@@ -76,6 +76,36 @@ fn a_chain_forwards_to_its_end_byte_for_byte() {
     assert!(lines.iter().all(|line| *line == lines[0]));
 }
 
+/// Whatever the trees have become, and however full the queues are.
+#[test]
+fn a_receipt_names_every_neighbour_once() {
+    let (mut lazy, mut full) = (0, 0);
+    for seed in seeds(4) {
+        let mut net = Net::new(seed);
+        let mut limits = Limits::default();
+        limits.send_queue = 8 * 1024;
+        let config = Config::builder().limits(limits).build().unwrap();
+        let hosts: Vec<HostId> = (0..8).map(|_| net.add_with(config.clone())).collect();
+        let body = "x".repeat(3000);
+        for number in 0..60 {
+            if let Some(host) = hosts.get(number + 1).filter(|_| number < 7) {
+                net.bootstrap(*host, hosts[0]);
+                net.run_for(3 * SECOND);
+            }
+            for host in &hosts {
+                let receipt = net.broadcast(*host, "NEWS", &body);
+                let named = receipt.queued + receipt.announced + receipt.skipped;
+                assert_eq!(named, net.node(*host).peer_count(), "seed {seed}: {receipt:?}");
+                (lazy, full) = (lazy + receipt.announced, full + receipt.skipped);
+            }
+            if number % 10 > 3 {
+                net.run_for(SECOND / 100);
+            }
+        }
+    }
+    assert!(lazy > 50 && full > 50, "{lazy} announced, {full} skipped");
+}
+
 #[test]
 fn a_message_reaches_its_one_peer_and_nobody_else() {
     let mut net = Net::new(3);

@@ -267,20 +267,23 @@ fn a_line_of_chat_crosses_when_it_is_accepted_whichever_way_it_came() {
         world.run_for(SECOND);
         world.chat_says(0, &json!("hear me"));
         world.run_for(SECOND);
+        let verdict = if accepted { Verdict::Accept } else { Verdict::Reject };
         let mut verdicts = 0;
         for host in hosts {
             for token in tokens(&world.net, host) {
-                let verdict = if accepted { Verdict::Accept } else { Verdict::Reject };
                 verdicts += u32::from(judge(&mut world.net, host, token, verdict));
             }
             world.run_for(SECOND);
         }
         assert_eq!(verdicts, if accepted { 2 } else { 1 }, "each node is asked once");
         assert_eq!(world.chat(1).shown.len(), usize::from(accepted));
-        let rejected = world.net.events(hosts[0]).iter().any(|event| match event {
-            Event::Rejected { from, .. } => *from == PeerId::Guest("original 0".into()),
-            _ => false,
-        });
+        let rejected = world.net.events(hosts[0]).iter().any(is_of_first_original);
         assert_eq!(rejected, !accepted);
     }
+}
+
+/// Whether a line of the first original was rejected.
+fn is_of_first_original(event: &Event) -> bool {
+    let first = PeerId::Guest("original 0".into());
+    matches!(event, Event::Rejected { from, .. } if *from == first)
 }

@@ -229,12 +229,19 @@ impl Trees {
 
     // ---- payloads ----
 
-    /// We publish: pushes to eager links, and remembers it to be announced to the others.
-    pub(crate) fn publish(&mut self, key: Key, frame: Frame, now: Instant, out: &mut Vec<Order>) {
+    /// We publish: pushes to eager links, and remembers it to be announced to the others. Returns
+    /// how many these are.
+    pub(crate) fn publish(
+        &mut self,
+        key: Key,
+        frame: Frame,
+        now: Instant,
+        out: &mut Vec<Order>,
+    ) -> usize {
         let entry = Entry { key, frame, at: now, from: None, have: Bits::default() };
         self.note_first(key, now);
         self.start_anew_if_alone(key.0);
-        self.spread(entry, out);
+        self.spread(entry, out)
     }
 
     /// A publisher whom all have pruned begins its tree anew: else everybody would wait for its
@@ -382,9 +389,9 @@ impl Trees {
         }
     }
 
-    /// Pushes to whom it is to be pushed and keeps it.
-    fn spread(&mut self, mut entry: Entry, out: &mut Vec<Order>) {
-        let mut lazy = false;
+    /// Pushes to whom it is to be pushed and keeps it. Returns to how many it is announced.
+    fn spread(&mut self, mut entry: Entry, out: &mut Vec<Order>) -> usize {
+        let mut lazy = 0_usize;
         let shared = &self.shared;
         let tree = self.trees.get(&entry.key.0);
         let eager = tree.map_or(shared, |tree| &tree.eager);
@@ -394,7 +401,7 @@ impl Trees {
                 continue;
             }
             if !eager.has(index) || link.suspect {
-                lazy = true;
+                lazy = lazy.saturating_add(1);
                 continue;
             }
             entry.have.set(index);
@@ -403,9 +410,10 @@ impl Trees {
         }
         let at = entry.at;
         self.cache.insert(entry);
-        if lazy {
+        if lazy > 0 {
             self.announce_soon(at);
         }
+        lazy
     }
 
     /// The tree of a stream; a new one begins with the bits of the shared one.

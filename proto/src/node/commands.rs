@@ -24,11 +24,22 @@ use crate::wire::encode::{self, HelloOut, Routed};
 pub struct Receipt {
     /// Neighbours whose queue took it.
     pub queued: usize,
-    /// Neighbours whose queue was full; each gets an [`Event::Writable`](crate::Event::Writable)
-    /// later.
+    /// Neighbours that it is announced to, since others bring it to them; they ask for it if
+    /// nobody does. With `queued` and `skipped` that is every native neighbour.
+    pub announced: usize,
+    /// Neighbours whose queue was full; it is announced to them too, and each gets an
+    /// [`Event::Writable`](crate::Event::Writable) later.
     pub skipped: usize,
     /// Chat peers that are to hear it, if it is a line of chat.
     pub guests: usize,
+}
+
+impl Receipt {
+    /// To how many it is offered: pushed, announced, or told in chat. 0 means that nobody is there.
+    pub fn offered(&self) -> usize {
+        let Self { queued, announced, skipped, guests } = *self;
+        [queued, announced, skipped, guests].into_iter().fold(0, usize::saturating_add)
+    }
 }
 
 impl Node {
@@ -158,7 +169,7 @@ impl Node {
     /// # let id = Identity::new(NodeId::from_random_bytes([1; 16]));
     /// # let mut node = Node::new(Config::default(), id, [7; 32], Start::default());
     /// let receipt = node.broadcast("NEWS", &Payload::encode("hello")?, Instant::ZERO)?;
-    /// assert_eq!(receipt.queued, 0, "nobody is connected yet, which is no error");
+    /// assert_eq!(receipt.offered(), 0, "nobody is connected yet, which is no error");
     /// # Ok::<(), Box<dyn core::error::Error>>(())
     /// ```
     ///
@@ -209,8 +220,9 @@ impl Node {
         }
         let mut orders = core::mem::take(&mut self.orders);
         let key = ((self.id, number.0), number.1);
-        self.broadcasts.trees.publish(key, Frame::new(&line), self.now, &mut orders);
-        Ok(self.carry_out(orders, Class::Own))
+        let announced =
+            self.broadcasts.trees.publish(key, Frame::new(&line), self.now, &mut orders);
+        Ok(Receipt { announced, ..self.carry_out(orders, Class::Own) })
     }
 
     /// Asks this function by which neighbour a node is reached, after the routes that messages
