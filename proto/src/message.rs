@@ -78,7 +78,7 @@ impl Payload {
     pub fn from_json(text: impl Into<String>) -> Result<Self, BodyError> {
         let mut text = text.into();
         json::check(&text, MAX_DEPTH - 1)
-            .map_err(|fault| BodyError::Malformed { at: fault.at, what: fault.what })?;
+            .map_err(|fault| BodyError::Malformed { at: fault.at(), what: fault.what() })?;
         if memchr::memchr2(b'\n', b'\r', text.as_bytes()).is_some() {
             text = text.replace(['\n', '\r'], " ");
         }

@@ -31,6 +31,11 @@ pub fn decode(line: &[u8]) -> Result<Option<(String, u32)>, Violation> {
     Ok(Some((kind_name(decoded.msg.kind()), decoded.unknown_fields)))
 }
 
+/// Whether a node takes this line, read as it reads it: without an allocation.
+pub fn is_valid(line: &[u8]) -> bool {
+    native::Received::new(line).is_ok_and(|line| native::decode(line.text).is_ok())
+}
+
 fn kind_name(kind: MsgKind) -> String {
     format!("{kind:?}").to_lowercase()
 }

@@ -12,7 +12,7 @@ use core::fmt;
 
 use crate::base64;
 use crate::quote::push_quoted;
-use crate::wire::json::{self, Fault};
+use crate::wire::json::Members;
 
 const HEADER: usize = 8;
 
@@ -241,18 +241,10 @@ pub(crate) fn body_to_payload(body: &str) -> Vec<u8> {
 
 /// The bytes of an object with the one member `base64`.
 fn binary(body: &str) -> Option<Vec<u8>> {
-    let mut bytes = None;
-    let mut members = 0_usize;
-    json::object(body, |key, value| {
-        members = members.saturating_add(1);
-        if members > 1 || key.unescape() != "base64" {
-            return Err(Fault { at: value.start, what: "not a binary body" });
-        }
-        bytes = value.as_text().and_then(|text| base64::decode(&text));
-        Ok(())
-    })
-    .ok()?;
-    bytes
+    let mut members = Members::of(body).ok().filter(|members| !members.is_over())?;
+    let (key, value) = (members.key().ok()?, members.value().ok()?);
+    let only = members.is_over() && key.unescape() == "base64";
+    value.as_text().filter(|_| only).and_then(|text| base64::decode(&text))
 }
 
 #[cfg(test)]

@@ -72,15 +72,12 @@ pub(crate) enum NotChat {
 /// Python.
 pub(crate) fn parse(object: &str) -> Result<ChatObject<'_>, NotChat> {
     let (mut msg_type, mut msg, mut originator, mut time) = (None, None, None, None);
-    json::object(object, |key, value| {
-        match &*key.unescape() {
-            "msg_type" => msg_type = Some(value),
-            "msg" => msg = Some(value),
-            "originator" => originator = Some(value),
-            "time" => time = Some(value),
-            _ => {}
-        }
-        Ok(())
+    json::object(object, |key, value| match &*key.unescape() {
+        "msg_type" => msg_type = Some(value),
+        "msg" => msg = Some(value),
+        "originator" => originator = Some(value),
+        "time" => time = Some(value),
+        _ => {}
     })
     .map_err(|_| NotChat::Malformed)?;
     let (Some(msg_type), Some(msg), Some(originator), Some(time)) =
@@ -115,14 +112,11 @@ pub(crate) fn said(originator: &str, msg: &str, time: &str) -> String {
 /// The originator, `msg` and time of such a line; `None` if one is missing or no string.
 pub(crate) fn parse_said(body: &str) -> Option<(Cow<'_, str>, &str, Cow<'_, str>)> {
     let (mut originator, mut msg, mut time) = (None, None, None);
-    json::object(body, |key, value| {
-        match &*key.unescape() {
-            "originator" => originator = Some(value),
-            "msg" => msg = Some(value),
-            "time" => time = Some(value),
-            _ => {}
-        }
-        Ok(())
+    json::object(body, |key, value| match &*key.unescape() {
+        "originator" => originator = Some(value),
+        "msg" => msg = Some(value),
+        "time" => time = Some(value),
+        _ => {}
     })
     .ok()?;
     Some((originator?.as_text()?, msg?.text, time?.as_text()?))

@@ -47,6 +47,7 @@ pub(super) const FIELDS: usize = Field::Want as usize + 1;
 const _: () = assert!(FIELDS <= 64, "a bit for each field");
 
 impl Field {
+    #[inline]
     pub(super) fn of(key: &str) -> Option<Self> {
         Some(match key.as_bytes() {
             b"msgtype" => Self::Msgtype,
@@ -92,6 +93,7 @@ impl Field {
     }
 
     /// Whether the value has the field's type.
+    #[inline]
     pub(super) fn fits(self, value: &Span<'_>) -> bool {
         match self {
             Self::Msg => true,
@@ -133,7 +135,7 @@ impl Field {
 }
 
 fn is_text(value: &Span<'_>) -> bool {
-    value.text.starts_with('"')
+    value.is_text()
 }
 
 fn is_integer(value: &Span<'_>) -> bool {

@@ -1,21 +1,83 @@
 //! Checks JSON and finds the members of its outer object, in one pass and without allocating.
 //!
 //! Accepts exactly what `serde_json::from_str::<serde_json::Value>` accepts, but for nesting, which
-//! it limits; a differential fuzz target holds it to that. It interprets nothing: a member is a key
-//! and the span of its value.
+//! it limits; a differential fuzz target holds it to that. A member is a key, the span of its value,
+//! and what the pass saw of it anyway: whether a string has escapes, and which integer it is.
 //!
-//! Nesting is tracked in a bit stack, not by recursion, so hostile depth costs a comparison.
+//! Each step takes a place in the text and gives the next one. Nothing is kept between steps and a
+//! [`Fault`] is small, so all of it stays in registers. Nesting is tracked in a bit stack, not by
+//! recursion, so hostile depth costs a comparison.
 
 use alloc::borrow::Cow;
 use alloc::string::String;
 
 use crate::limits::MAX_DEPTH;
 
-/// Where a text stops being JSON, and how.
+/// Where a text stops being what it should be, and how.
 #[derive(Copy, Clone, Debug, Eq, PartialEq)]
 pub(crate) struct Fault {
-    pub(crate) at: usize,
-    pub(crate) what: &'static str,
+    at: u32,
+    wrong: Wrong,
+}
+
+/// What can be wrong with a text, or with the members of an object.
+#[derive(Copy, Clone, Debug, Eq, PartialEq)]
+pub(crate) enum Wrong {
+    NotObject,
+    NotArray,
+    NotValue,
+    NotKey,
+    NoColon,
+    NoEnd,
+    Trailing,
+    TooDeep,
+    Control,
+    OpenString,
+    Escape,
+    Hexadecimal,
+    Surrogate,
+    NotDigit,
+    OutOfRange,
+    NoMsgtype,
+    Missing,
+    Twice,
+    Type,
+}
+
+impl Fault {
+    pub(crate) fn new(at: usize, wrong: Wrong) -> Self {
+        // Only a body of more than 4 GiB has places beyond, and it is too long for a line.
+        Self { at: u32::try_from(at).unwrap_or(u32::MAX), wrong }
+    }
+
+    /// The byte at which it shows.
+    pub(crate) fn at(self) -> usize {
+        self.at as usize
+    }
+
+    pub(crate) fn what(self) -> &'static str {
+        match self.wrong {
+            Wrong::NotObject => "not an object",
+            Wrong::NotArray => "not an array",
+            Wrong::NotValue => "not a value",
+            Wrong::NotKey => "key is not a string",
+            Wrong::NoColon => "no colon after a key",
+            Wrong::NoEnd => "neither a comma nor an end",
+            Wrong::Trailing => "trailing characters",
+            Wrong::TooDeep => "nested too deeply",
+            Wrong::Control => "a control character in a string",
+            Wrong::OpenString => "a string without an end",
+            Wrong::Escape => "an unknown escape",
+            Wrong::Hexadecimal => "not four hexadecimal digits",
+            Wrong::Surrogate => "half a surrogate pair",
+            Wrong::NotDigit => "not a digit",
+            Wrong::OutOfRange => "a number out of range",
+            Wrong::NoMsgtype => "no msgtype",
+            Wrong::Missing => "a required field is missing",
+            Wrong::Twice => "a field occurs twice",
+            Wrong::Type => "a field of the wrong type",
+        }
+    }
 }
 
 /// A string of the text, without its quotes.
@@ -27,14 +89,30 @@ pub(crate) struct Text<'a> {
 
 impl<'a> Text<'a> {
     /// The string's value.
+    #[inline]
     pub(crate) fn unescape(self) -> Cow<'a, str> {
-        if !self.escaped {
-            return Cow::Borrowed(self.inner);
-        }
+        if self.escaped { self.unescaped() } else { Cow::Borrowed(self.inner) }
+    }
+
+    #[cold]
+    fn unescaped(self) -> Cow<'a, str> {
         // The scan has checked the string, so serde_json takes it.
         let quoted = ["\"", self.inner, "\""].concat();
         Cow::Owned(serde_json::from_str::<String>(&quoted).unwrap_or_default())
     }
+}
+
+/// What a value is.
+#[derive(Copy, Clone, Debug, Eq, PartialEq)]
+enum Form {
+    /// A string without an escape.
+    Plain,
+    /// A string with an escape in it.
+    Escaped,
+    /// An integer from 0 to 2^53 - 1, written without sign, point and exponent.
+    Integer(u64),
+    /// Anything else.
+    Other,
 }
 
 /// A value of the text: what it is, and where.
@@ -42,360 +120,445 @@ impl<'a> Text<'a> {
 pub(crate) struct Span<'a> {
     pub(crate) text: &'a str,
     pub(crate) start: usize,
-    /// It is a string with an escape in it.
-    escaped: bool,
+    form: Form,
 }
 
 impl<'a> Span<'a> {
+    /// Whether the value is a string without an escape in it.
+    pub(crate) fn is_plain(&self) -> bool {
+        self.form == Form::Plain
+    }
+
+    /// Whether the value is a string.
+    pub(crate) fn is_text(&self) -> bool {
+        matches!(self.form, Form::Plain | Form::Escaped)
+    }
+
     /// The value as a string, if it is one.
+    #[inline]
     pub(crate) fn as_text(&self) -> Option<Cow<'a, str>> {
-        let inner = self.text.strip_prefix('"')?.strip_suffix('"')?;
-        Some(Text { inner, escaped: self.escaped }.unescape())
+        if !self.is_text() {
+            return None;
+        }
+        let inner = self.text.get(1..self.text.len().wrapping_sub(1)).unwrap_or_default();
+        Some(Text { inner, escaped: self.form == Form::Escaped }.unescape())
     }
 
     /// The value as an integer from 0 to 2^53 - 1, if it is one.
     pub(crate) fn as_integer(&self) -> Option<u64> {
-        // No number below 2^53 has more digits, and none of so many is too large for 64 bits.
-        if self.text.len() > 16 {
-            return None;
+        match self.form {
+            Form::Integer(number) => Some(number),
+            Form::Plain | Form::Escaped | Form::Other => None,
         }
-        let mut number = 0_u64;
-        for byte in self.text.bytes() {
-            let digit = byte.wrapping_sub(b'0');
-            if digit > 9 {
-                return None;
-            }
-            number = number.wrapping_mul(10).wrapping_add(u64::from(digit));
-        }
-        (number < 1 << 53).then_some(number)
     }
 }
 
 /// Checks that `text` is one JSON value of at most `depth` levels.
 pub(crate) fn check(text: &str, depth: usize) -> Result<(), Fault> {
-    let mut scan = Scan { text, at: 0 };
-    scan.blanks();
-    scan.value(depth)?;
-    scan.end()
+    let scan = Scan { text };
+    let at = scan.value(scan.blanks(0), depth)?;
+    scan.end(at)
 }
 
 /// Checks that `text` is one JSON object of at most 32 levels, and hands each member of it to
-/// `each` in order. What `each` refuses ends the scan.
+/// `each` in order.
 pub(crate) fn object<'a>(
     text: &'a str,
-    mut each: impl FnMut(Text<'a>, Span<'a>) -> Result<(), Fault>,
+    mut each: impl FnMut(Text<'a>, Span<'a>),
 ) -> Result<(), Fault> {
-    let mut scan = Scan { text, at: 0 };
-    scan.blanks();
-    scan.expect(b'{', "not an object")?;
-    scan.blanks();
-    if !scan.take(b'}') {
-        loop {
-            let key = scan.key()?;
-            let value = scan.span(MAX_DEPTH - 1)?;
-            each(key, value)?;
-            if !scan.another(b'}')? {
-                break;
-            }
-        }
+    let mut members = Members::of(text)?;
+    while !members.is_over() {
+        let key = members.key()?;
+        each(key, members.value()?);
     }
-    scan.end()
+    Ok(())
 }
 
 /// Hands each element of an array to `each`; `None` if `text` is no array. The text must have been
 /// checked before.
 pub(crate) fn elements<'a>(span: Span<'a>, mut each: impl FnMut(Span<'a>)) -> Option<()> {
-    let mut scan = Scan { text: span.text, at: 0 };
-    scan.expect(b'[', "not an array").ok()?;
-    scan.blanks();
-    while !scan.take(b']') {
-        let mut element = scan.span(MAX_DEPTH).ok()?;
-        element.start = element.start.saturating_add(span.start);
+    let scan = Scan { text: span.text };
+    let mut at = scan.blanks(scan.expect(0, b'[', Wrong::NotArray).ok()?);
+    while scan.byte(at) != b']' {
+        let mut element = scan.span(at, MAX_DEPTH).ok()?;
+        at = scan.blanks(at.wrapping_add(element.text.len()));
+        element.start = element.start.wrapping_add(span.start);
         each(element);
-        scan.blanks();
-        scan.take(b',');
-        scan.blanks();
+        if scan.byte(at) == b',' {
+            at = scan.blanks(at.wrapping_add(1));
+        }
     }
     Some(())
 }
 
-/// A position in a text. `at` never exceeds the text's length and is always a character boundary
-/// when a span is cut.
-struct Scan<'a> {
-    text: &'a str,
+/// The members of an object, one after the other: while it is not [over](Self::is_over), a key,
+/// then its value. Once it is over, the whole text has been checked.
+#[derive(Debug)]
+pub(crate) struct Members<'a> {
+    scan: Scan<'a>,
     at: usize,
+    over: bool,
 }
 
-impl<'a> Scan<'a> {
-    fn peek(&self) -> Option<u8> {
-        self.text.as_bytes().get(self.at).copied()
-    }
-
-    fn step(&mut self) {
-        self.at = self.at.saturating_add(1);
-    }
-
-    fn fault<T>(&self, what: &'static str) -> Result<T, Fault> {
-        Err(Fault { at: self.at, what })
-    }
-
-    fn take(&mut self, byte: u8) -> bool {
-        let found = self.peek() == Some(byte);
-        if found {
-            self.step();
+impl<'a> Members<'a> {
+    #[inline]
+    pub(crate) fn of(text: &'a str) -> Result<Self, Fault> {
+        let scan = Scan { text };
+        let at = scan.blanks(scan.expect(scan.blanks(0), b'{', Wrong::NotObject)?);
+        let over = scan.byte(at) == b'}';
+        if over {
+            scan.end(at.wrapping_add(1))?;
         }
-        found
+        Ok(Self { scan, at, over })
     }
 
-    fn expect(&mut self, byte: u8, what: &'static str) -> Result<(), Fault> {
-        if self.take(byte) { Ok(()) } else { self.fault(what) }
+    #[inline]
+    pub(crate) fn is_over(&self) -> bool {
+        self.over
     }
 
-    fn blanks(&mut self) {
-        while matches!(self.peek(), Some(b' ' | b'\n' | b'\t' | b'\r')) {
-            self.step();
-        }
-    }
-
-    fn end(&mut self) -> Result<(), Fault> {
-        self.blanks();
-        if self.at == self.text.len() { Ok(()) } else { self.fault("trailing characters") }
-    }
-
-    /// A key, its colon, and the blanks around them.
-    fn key(&mut self) -> Result<Text<'a>, Fault> {
-        let start = self.at.saturating_add(1);
-        let escaped = self.string("key is not a string")?;
-        let inner = self.text.get(start..self.at.saturating_sub(1)).unwrap_or_default();
-        self.blanks();
-        self.expect(b':', "no colon after a key")?;
-        self.blanks();
+    #[inline]
+    pub(crate) fn key(&mut self) -> Result<Text<'a>, Fault> {
+        let start = self.at.wrapping_add(1);
+        let (at, escaped) = self.scan.string(self.at, Wrong::NotKey)?;
+        let inner = self.scan.text(start, at.wrapping_sub(1));
+        self.at = self.scan.colon(at)?;
         Ok(Text { inner, escaped })
     }
 
-    /// What separates members: true if another follows, false at `close`.
-    fn another(&mut self, close: u8) -> Result<bool, Fault> {
-        self.blanks();
-        if self.take(close) {
-            return Ok(false);
+    /// The value of the key that was read last.
+    #[inline]
+    pub(crate) fn value(&mut self) -> Result<Span<'a>, Fault> {
+        let scan = self.scan;
+        let value = scan.span(self.at, MAX_DEPTH - 1)?;
+        let at = scan.blanks(self.at.wrapping_add(value.text.len()));
+        self.over = scan.byte(at) == b'}';
+        if self.over {
+            scan.end(at.wrapping_add(1))?;
+        } else {
+            self.at = scan.blanks(scan.expect(at, b',', Wrong::NoEnd)?);
         }
-        self.expect(b',', "neither a comma nor an end")?;
-        self.blanks();
-        Ok(true)
+        Ok(value)
+    }
+}
+
+/// A text that is looked at. Its steps take a place and give the one after what they passed, which
+/// never exceeds the text's length and is a character boundary where a span is cut.
+#[derive(Copy, Clone, Debug)]
+pub(super) struct Scan<'a> {
+    text: &'a str,
+}
+
+type Step = Result<usize, Fault>;
+
+impl<'a> Scan<'a> {
+    pub(super) fn of(text: &'a str) -> Self {
+        Self { text }
     }
 
-    fn span(&mut self, depth: usize) -> Result<Span<'a>, Fault> {
-        let start = self.at;
-        let escaped = match self.peek() {
-            Some(b'"') => self.string("not a string")?,
-            _ => self.value(depth).map(|()| false)?,
+    /// The bytes from one place to another; none if there are no such places.
+    #[inline]
+    pub(super) fn between(self, from: usize, to: usize) -> &'a [u8] {
+        self.text.as_bytes().get(from..to).unwrap_or_default()
+    }
+
+    /// The same as text.
+    #[inline]
+    pub(super) fn text(self, from: usize, to: usize) -> &'a str {
+        self.text.get(from..to).unwrap_or_default()
+    }
+
+    /// The byte at a place; 0 at the end, which like the byte 0 begins and continues nothing.
+    #[inline]
+    fn byte(self, at: usize) -> u8 {
+        self.text.as_bytes().get(at).copied().unwrap_or_default()
+    }
+
+    #[inline]
+    fn expect(self, at: usize, byte: u8, wrong: Wrong) -> Step {
+        if self.byte(at) == byte { Ok(at.wrapping_add(1)) } else { Err(Fault::new(at, wrong)) }
+    }
+
+    #[inline]
+    fn blanks(self, mut at: usize) -> usize {
+        while matches!(self.byte(at), b' ' | b'\n' | b'\t' | b'\r') {
+            at = at.wrapping_add(1);
+        }
+        at
+    }
+
+    fn end(self, at: usize) -> Result<(), Fault> {
+        let at = self.blanks(at);
+        if at == self.text.len() { Ok(()) } else { Err(Fault::new(at, Wrong::Trailing)) }
+    }
+
+    /// The colon after a key, and the blanks around it.
+    #[inline]
+    fn colon(self, at: usize) -> Step {
+        Ok(self.blanks(self.expect(self.blanks(at), b':', Wrong::NoColon)?))
+    }
+
+    /// A value, and what it is.
+    #[inline]
+    pub(super) fn span(self, start: usize, depth: usize) -> Result<Span<'a>, Fault> {
+        let (end, form) = match self.byte(start) {
+            b'"' => {
+                let (end, escaped) = self.string(start, Wrong::NotValue)?;
+                (end, if escaped { Form::Escaped } else { Form::Plain })
+            }
+            b'-' | b'0'..=b'9' => {
+                let (end, integer) = self.number(start)?;
+                (end, integer.map_or(Form::Other, Form::Integer))
+            }
+            _ => (self.value(start, depth)?, Form::Other),
         };
-        Ok(Span { text: self.text.get(start..self.at).unwrap_or_default(), start, escaped })
+        Ok(Span { text: self.text(start, end), start, form })
     }
 
     /// One value of at most `depth` levels, without recursion.
-    fn value(&mut self, depth: usize) -> Result<(), Fault> {
+    fn value(self, mut at: usize, depth: usize) -> Step {
         let mut open = Stack::default();
         loop {
-            if self.open_or_scalar(&mut open, depth)? {
-                continue;
+            at = match self.byte(at) {
+                b'"' => self.string(at, Wrong::NotValue)?.0,
+                b'-' | b'0'..=b'9' => self.number(at)?.0,
+                b't' => self.word(at, "true")?,
+                b'f' => self.word(at, "false")?,
+                b'n' => self.word(at, "null")?,
+                b'{' | b'[' => match self.enter(at, &mut open, depth)? {
+                    (at, true) => at,
+                    (first, false) => {
+                        at = first;
+                        continue;
+                    }
+                },
+                _ => return Err(Fault::new(at, Wrong::NotValue)),
+            };
+            at = self.leave(at, &mut open);
+            if open.is_empty() {
+                return Ok(at);
             }
-            if !self.close(&mut open)? {
-                return Ok(());
-            }
+            at = self.blanks(self.expect(at, b',', Wrong::NoEnd)?);
+            at = self.key_in(open, at)?;
         }
     }
 
-    /// A scalar, an empty container, or the start of a container up to its first value: true if a
-    /// value must follow.
-    fn open_or_scalar(&mut self, open: &mut Stack, depth: usize) -> Result<bool, Fault> {
-        let (kind, close) = match self.peek() {
-            Some(b'{') => (Container::Object, b'}'),
-            Some(b'[') => (Container::Array, b']'),
-            _ => return self.scalar().map(|()| false),
-        };
+    /// The start of a container up to its first value; or all of it, if it is empty, and true.
+    #[inline]
+    fn enter(self, at: usize, open: &mut Stack, depth: usize) -> Result<(usize, bool), Fault> {
         if open.depth() >= depth {
-            return self.fault("nested too deeply");
+            return Err(Fault::new(at, Wrong::TooDeep));
         }
-        self.step();
-        self.blanks();
-        if self.take(close) {
-            return Ok(false);
+        open.push(self.byte(at) == b'{');
+        let at = self.blanks(at.wrapping_add(1));
+        if self.byte(at) == open.close() {
+            open.pop();
+            return Ok((at.wrapping_add(1), true));
         }
-        open.push(kind);
-        if kind == Container::Object {
-            self.key()?;
-        }
-        Ok(true)
+        Ok((self.key_in(*open, at)?, false))
     }
 
-    /// After a value: closes what ends here; true if another value follows.
-    fn close(&mut self, open: &mut Stack) -> Result<bool, Fault> {
-        while let Some(container) = open.top() {
-            let close = if container == Container::Object { b'}' } else { b']' };
-            if !self.another(close)? {
-                open.pop();
-                continue;
+    /// What ends after a value, and the blanks behind it if something is still open.
+    #[inline]
+    fn leave(self, mut at: usize, open: &mut Stack) -> usize {
+        while !open.is_empty() {
+            at = self.blanks(at);
+            if self.byte(at) != open.close() {
+                break;
             }
-            if container == Container::Object {
-                self.key()?;
-            }
-            return Ok(true);
+            open.pop();
+            at = at.wrapping_add(1);
         }
-        Ok(false)
+        at
     }
 
-    fn scalar(&mut self) -> Result<(), Fault> {
-        match self.peek() {
-            Some(b'"') => self.string("not a string").map(|_| ()),
-            Some(b'-' | b'0'..=b'9') => self.number(),
-            Some(b't') => self.word("true"),
-            Some(b'f') => self.word("false"),
-            Some(b'n') => self.word("null"),
-            _ => self.fault("not a value"),
-        }
+    /// What comes before a value: in an object its key and a colon, in an array nothing.
+    #[inline]
+    fn key_in(self, open: Stack, at: usize) -> Step {
+        if open.is_object() { self.colon(self.string(at, Wrong::NotKey)?.0) } else { Ok(at) }
     }
 
-    fn word(&mut self, word: &'static str) -> Result<(), Fault> {
-        let end = self.at.saturating_add(word.len());
-        if self.text.get(self.at..end) != Some(word) {
-            return self.fault("not a value");
+    fn word(self, at: usize, word: &'static str) -> Step {
+        let end = at.wrapping_add(word.len());
+        if self.between(at, end) != word.as_bytes() {
+            return Err(Fault::new(at, Wrong::NotValue));
         }
-        self.at = end;
-        Ok(())
+        Ok(end)
     }
 
-    /// A string; true if it holds an escape.
-    fn string(&mut self, what: &'static str) -> Result<bool, Fault> {
-        self.expect(b'"', what)?;
-        let mut escaped = false;
+    /// A string; with it, whether it holds an escape.
+    #[inline]
+    pub(super) fn string(self, at: usize, wrong: Wrong) -> Result<(usize, bool), Fault> {
+        let at = plain(self.text.as_bytes(), self.expect(at, b'"', wrong)?);
+        if self.byte(at) == b'"' {
+            return Ok((at.wrapping_add(1), false));
+        }
+        Ok((self.escaped(at)?, true))
+    }
+
+    /// The rest of a string from its first byte on that does not stand for itself, and is no quote.
+    fn escaped(self, mut at: usize) -> Step {
         loop {
-            self.plain();
-            match self.peek() {
-                Some(b'"') => break,
-                Some(b'\\') => self.escape()?,
-                Some(_) => return self.fault("a control character in a string"),
-                None => return self.fault("a string without an end"),
+            at = match self.byte(at) {
+                b'"' => return Ok(at.wrapping_add(1)),
+                b'\\' => self.escape(at.wrapping_add(1))?,
+                _ if at == self.text.len() => return Err(Fault::new(at, Wrong::OpenString)),
+                _ => return Err(Fault::new(at, Wrong::Control)),
+            };
+            at = plain(self.text.as_bytes(), at);
+        }
+    }
+
+    /// What follows a backslash.
+    #[inline]
+    fn escape(self, at: usize) -> Step {
+        match self.byte(at) {
+            b'"' | b'\\' | b'/' | b'b' | b'f' | b'n' | b'r' | b't' => Ok(at.wrapping_add(1)),
+            b'u' => self.unicode(at.wrapping_add(1)),
+            _ => Err(Fault::new(at, Wrong::Escape)),
+        }
+    }
+
+    /// What follows `\u`: four digits, and the second half of a surrogate pair after a first half.
+    #[inline]
+    fn unicode(self, at: usize) -> Step {
+        let first = self.four_digits(at)?;
+        let at = at.wrapping_add(4);
+        match first {
+            0xd800..=0xdbff => self.second_half(at),
+            0xdc00..=0xdfff => Err(Fault::new(at, Wrong::Surrogate)),
+            _ => Ok(at),
+        }
+    }
+
+    fn second_half(self, at: usize) -> Step {
+        let at = self.expect(at, b'\\', Wrong::Surrogate)?;
+        let at = self.expect(at, b'u', Wrong::Surrogate)?;
+        let second = self.four_digits(at)?;
+        let at = at.wrapping_add(4);
+        if matches!(second, 0xdc00..=0xdfff) {
+            return Ok(at);
+        }
+        Err(Fault::new(at, Wrong::Surrogate))
+    }
+
+    #[inline]
+    fn four_digits(self, at: usize) -> Result<u32, Fault> {
+        let rest = self.text.as_bytes().get(at..).unwrap_or_default();
+        let mut number = 0;
+        for digit in rest.first_chunk::<4>().unwrap_or(&[0; 4]) {
+            match char::from(*digit).to_digit(16) {
+                Some(digit) => number = (number << 4) | digit,
+                None => return Err(Fault::new(at, Wrong::Hexadecimal)),
             }
-            escaped = true;
         }
-        self.step();
-        Ok(escaped)
+        Ok(number)
     }
 
-    /// Steps over bytes that stand for themselves. Keys and words end within a few bytes, which a
-    /// loop finds first; a wide search takes over where they do not.
-    fn plain(&mut self) {
-        let rest = self.text.as_bytes().get(self.at..).unwrap_or_default();
-        let (near, far) = rest.split_at_checked(NEAR).unwrap_or((rest, &[]));
-        let special = |byte: &u8| matches!(byte, b'"' | b'\\' | 0..=0x1f);
-        let plain = near.iter().position(special).unwrap_or_else(|| {
-            let end = memchr::memchr2(b'"', b'\\', far).unwrap_or(far.len());
-            let control = first_control(far.get(..end).unwrap_or_default());
-            near.len().saturating_add(control.unwrap_or(end))
-        });
-        self.at = self.at.saturating_add(plain);
+    /// A number; with it, which integer it is, if it is one from 0 to 2^53 - 1.
+    #[inline]
+    pub(super) fn number(self, start: usize) -> Result<(usize, Option<u64>), Fault> {
+        let negative = self.byte(start) == b'-';
+        let first = start.wrapping_add(usize::from(negative));
+        let (end, number) = match self.byte(first) {
+            b'0' => (first.wrapping_add(1), 0),
+            _ => self.digits(first)?,
+        };
+        let len = end.wrapping_sub(start);
+        if matches!(self.byte(end), b'.' | b'e' | b'E') || len > 300 {
+            return Ok((self.rest_of_number(start, end)?, None));
+        }
+        // No number below 2^53 has more digits, and none of so many is too large for 64 bits.
+        let fits = !negative && len <= 16 && number < 1 << 53;
+        Ok((end, fits.then_some(number)))
     }
 
-    fn escape(&mut self) -> Result<(), Fault> {
-        self.step();
-        match self.peek() {
-            Some(b'"' | b'\\' | b'/' | b'b' | b'f' | b'n' | b'r' | b't') => self.step(),
-            Some(b'u') => return self.unicode(),
-            _ => return self.fault("an unknown escape"),
+    /// The fraction and the exponent of a number, and whether it is too large for a double.
+    fn rest_of_number(self, start: usize, mut at: usize) -> Step {
+        let whole = at.wrapping_sub(start);
+        if self.byte(at) == b'.' {
+            at = self.digits(at.wrapping_add(1))?.0;
         }
-        Ok(())
-    }
-
-    /// `\uXXXX`, with the second half of a surrogate pair if it is a first half.
-    fn unicode(&mut self) -> Result<(), Fault> {
-        match self.four_digits()? {
-            0xd800..=0xdbff => {
-                if !(self.take(b'\\') && self.peek() == Some(b'u')) {
-                    return self.fault("half a surrogate pair");
-                }
-                match self.four_digits()? {
-                    0xdc00..=0xdfff => Ok(()),
-                    _ => self.fault("half a surrogate pair"),
-                }
-            }
-            0xdc00..=0xdfff => self.fault("half a surrogate pair"),
-            _ => Ok(()),
-        }
-    }
-
-    /// The number after a `u`.
-    fn four_digits(&mut self) -> Result<u32, Fault> {
-        self.step();
-        let end = self.at.saturating_add(4);
-        let digits = self.text.get(self.at..end).unwrap_or_default();
-        if !(digits.len() == 4 && digits.bytes().all(|digit| digit.is_ascii_hexdigit())) {
-            return self.fault("not four hexadecimal digits");
-        }
-        self.at = end;
-        Ok(u32::from_str_radix(digits, 16).unwrap_or_default())
-    }
-
-    fn number(&mut self) -> Result<(), Fault> {
-        let start = self.at;
-        self.take(b'-');
-        if !self.take(b'0') {
-            self.digits()?;
-        }
-        let whole = self.at;
-        if self.take(b'.') {
-            self.digits()?;
-        }
-        let exponent = matches!(self.peek(), Some(b'e' | b'E'));
+        let exponent = matches!(self.byte(at), b'e' | b'E');
         if exponent {
-            self.step();
-            let _sign = self.take(b'+') || self.take(b'-');
-            self.digits()?;
+            let sign = matches!(self.byte(at.wrapping_add(1)), b'+' | b'-');
+            at = self.digits(at.wrapping_add(1).wrapping_add(usize::from(sign)))?.0;
         }
         // Without an exponent, and with fewer digits than 1e308 has, no number is out of range.
-        if exponent || whole.saturating_sub(start) > 300 {
-            return self.in_range(start);
+        let number = self.text(start, at);
+        let may_exceed = exponent || whole > 300;
+        if may_exceed && serde_json::from_str::<serde_json::Number>(number).is_err() {
+            return Err(Fault::new(start, Wrong::OutOfRange));
         }
-        Ok(())
+        Ok(at)
     }
 
-    fn digits(&mut self) -> Result<(), Fault> {
-        if !matches!(self.peek(), Some(b'0'..=b'9')) {
-            return self.fault("not a digit");
+    /// One digit or more; with them, the number they make, if it fits.
+    #[inline]
+    fn digits(self, mut at: usize) -> Result<(usize, u64), Fault> {
+        if !self.byte(at).is_ascii_digit() {
+            return Err(Fault::new(at, Wrong::NotDigit));
         }
-        while matches!(self.peek(), Some(b'0'..=b'9')) {
-            self.step();
-        }
-        Ok(())
-    }
-
-    /// Whether a number that could exceed a double does, by the judgement of serde_json.
-    fn in_range(&self, start: usize) -> Result<(), Fault> {
-        let number = self.text.get(start..self.at).unwrap_or_default();
-        match serde_json::from_str::<serde_json::Number>(number) {
-            Ok(_) => Ok(()),
-            Err(_) => Err(Fault { at: start, what: "a number out of range" }),
+        let mut number = 0_u64;
+        loop {
+            let digit = self.byte(at).wrapping_sub(b'0');
+            if digit > 9 {
+                return Ok((at, number));
+            }
+            number = number.wrapping_mul(10).wrapping_add(u64::from(digit));
+            at = at.wrapping_add(1);
         }
     }
 }
 
-/// How far a string is searched byte by byte.
-const NEAR: usize = 12;
+/// How far a string is searched eight bytes at a time: longer than keys, words and ids are. A wider
+/// search takes over where they do not end, which costs more to begin.
+const NEAR: usize = 64;
 
-/// The first control character. Blocks without one are passed without a branch for each byte.
+/// The first place from `at` on of a byte that does not stand for itself in a string, or the end.
+#[inline]
+fn plain(bytes: &[u8], mut at: usize) -> usize {
+    let rest = bytes.get(at..).unwrap_or_default();
+    for word in rest.get(..NEAR).unwrap_or(rest).chunks_exact(8) {
+        let special = specials(word.try_into().map_or(0, u64::from_le_bytes));
+        if special != 0 {
+            return at.wrapping_add(special.trailing_zeros() as usize / 8);
+        }
+        at = at.wrapping_add(8);
+    }
+    plain_far(bytes, at)
+}
+
+/// What [`plain`] says, for a long search and for the last few bytes.
+#[inline(never)]
+fn plain_far(bytes: &[u8], at: usize) -> usize {
+    let rest = bytes.get(at..).unwrap_or_default();
+    let end = memchr::memchr2(b'"', b'\\', rest).unwrap_or(rest.len());
+    let control = first_control(rest.get(..end).unwrap_or_default());
+    at.wrapping_add(control.unwrap_or(end))
+}
+
+/// The high bit of each byte that is a quote, a backslash or a control character. Bits above the
+/// lowest one may be wrong: a borrow reaches up from a byte that was found.
+#[inline]
+fn specials(word: u64) -> u64 {
+    const ONES: u64 = 0x0101_0101_0101_0101;
+    let quotes = (word ^ (ONES * b'"' as u64)).wrapping_sub(ONES);
+    let backslashes = (word ^ (ONES * b'\\' as u64)).wrapping_sub(ONES);
+    let controls = word.wrapping_sub(ONES * 0x20);
+    (quotes | backslashes | controls) & !word & (ONES << 7)
+}
+
+/// The first control character. The least byte is found without a branch for each.
 fn first_control(bytes: &[u8]) -> Option<usize> {
-    let is_control = |byte: &u8| *byte < 0x20;
-    let any = |block: &[u8]| block.iter().fold(false, |any, byte| any | is_control(byte));
-    bytes.chunks(64).any(any).then(|| bytes.iter().position(is_control)).flatten()
+    let least = bytes.iter().fold(u8::MAX, |least, byte| least.min(*byte));
+    if least >= 0x20 {
+        return None;
+    }
+    bytes.iter().position(|byte| *byte < 0x20)
 }
 
-#[derive(Copy, Clone, Debug, Eq, PartialEq)]
-enum Container {
-    Array,
-    Object,
-}
-
-/// The containers open around a position: one bit each, up to 63.
+/// The containers open around a place: one bit each, up to 63.
 #[derive(Copy, Clone, Debug)]
 struct Stack {
     /// A leading 1, then one bit per level: 1 for an object.
@@ -412,27 +575,34 @@ impl Default for Stack {
 
 impl Stack {
     fn depth(self) -> usize {
-        63_usize.saturating_sub(self.bits.leading_zeros() as usize)
+        63_usize.wrapping_sub(self.bits.leading_zeros() as usize)
     }
 
-    fn push(&mut self, container: Container) {
-        self.bits = (self.bits << 1) | u64::from(container == Container::Object);
+    fn push(&mut self, object: bool) {
+        self.bits = (self.bits << 1) | u64::from(object);
     }
 
     fn pop(&mut self) {
         self.bits >>= 1;
     }
 
-    fn top(self) -> Option<Container> {
-        if self.bits <= 1 {
-            return None;
-        }
-        Some(if self.bits & 1 == 1 { Container::Object } else { Container::Array })
+    fn is_empty(self) -> bool {
+        self.bits == 1
+    }
+
+    fn is_object(self) -> bool {
+        self.bits & 1 == 1
+    }
+
+    /// What ends the innermost container.
+    fn close(self) -> u8 {
+        if self.is_object() { b'}' } else { b']' }
     }
 }
 
 #[cfg(test)]
 mod tests {
+    #![allow(clippy::unwrap_used)]
     use super::*;
     use alloc::string::ToString;
     use alloc::vec::Vec;
@@ -539,7 +709,7 @@ mod tests {
             let text = format!("{}{}", "[".repeat(depth), "]".repeat(depth));
             assert_eq!(check(&text, MAX_DEPTH).is_ok(), depth <= MAX_DEPTH, "{depth}");
             let text = format!("{{\"a\":{text}}}");
-            assert_eq!(object(&text, |_, _| Ok(())).is_ok(), depth < MAX_DEPTH, "{depth}");
+            assert_eq!(object(&text, |_, _| ()).is_ok(), depth < MAX_DEPTH, "{depth}");
         }
         assert!(check(&"[".repeat(1_000_000), MAX_DEPTH).is_err());
     }
@@ -551,7 +721,6 @@ mod tests {
         let done = object(text, |key, value| {
             assert_eq!(text.get(value.start..value.start + value.text.len()), Some(value.text));
             seen.push((key.unescape().to_string(), value.text.to_string()));
-            Ok(())
         });
         assert_eq!(done, Ok(()));
         let expected = [("a", "[1, 2]"), ("b1", r#""x\ty""#), ("c", "-1.5e3")];
@@ -560,7 +729,7 @@ mod tests {
 
     #[test]
     fn values_convert_only_when_they_are_of_the_type() {
-        let span = |text: &'static str| Span { text, start: 0, escaped: text.contains('\\') };
+        let span = |text: &'static str| Scan { text }.span(0, MAX_DEPTH).unwrap();
         assert_eq!(span("12").as_integer(), Some(12));
         assert_eq!(span("9007199254740991").as_integer(), Some((1 << 53) - 1));
         for text in ["9007199254740992", "-1", "-0", "1.0", "1e2", "\"1\"", "null"] {

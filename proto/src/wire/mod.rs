@@ -14,6 +14,7 @@ mod field;
 pub(crate) mod framing;
 pub(crate) mod json;
 pub(crate) mod native;
+mod written;
 
 /// The highest protocol version spoken here.
 pub(crate) const VERSION: u64 = 1;
