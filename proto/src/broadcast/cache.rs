@@ -41,7 +41,7 @@ pub(crate) struct Cache {
     log: VecDeque<Option<Entry>>,
     /// The place of the first entry of `log`.
     first: u64,
-    places: BTreeMap<Key, u64>,
+    places: Places,
     /// Bytes charged for each link, and for ourselves.
     shares: BTreeMap<Option<Index>, usize>,
     charged: usize,
@@ -54,7 +54,7 @@ impl Cache {
         Self {
             log: VecDeque::new(),
             first: 0,
-            places: BTreeMap::new(),
+            places: Places::default(),
             shares: BTreeMap::new(),
             charged: 0,
             capacity: limits.cache,
@@ -181,6 +181,33 @@ impl Cache {
         if let Some(share) = self.shares.remove(&Some(index)) {
             let own = self.shares.entry(None).or_default();
             *own = own.saturating_add(share);
+        }
+    }
+}
+
+/// Where the entries lie. Stream by stream, so that most comparisons are of two numbers: each
+/// broadcast enters here and leaves.
+#[derive(Clone, Debug, Default)]
+#[cfg_attr(feature = "testing", derive(Hash))]
+struct Places {
+    /// No stream has none.
+    streams: BTreeMap<StreamId, BTreeMap<u64, u64>>,
+}
+
+impl Places {
+    fn get(&self, (stream, seq): &Key) -> Option<u64> {
+        self.streams.get(stream)?.get(seq).copied()
+    }
+
+    fn insert(&mut self, (stream, seq): Key, place: u64) {
+        self.streams.entry(stream).or_default().insert(seq, place);
+    }
+
+    fn remove(&mut self, (stream, seq): &Key) {
+        let Some(places) = self.streams.get_mut(stream) else { return };
+        places.remove(seq);
+        if places.is_empty() {
+            self.streams.remove(stream);
         }
     }
 }
