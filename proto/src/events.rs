@@ -12,6 +12,8 @@ use crate::id::Side;
 
 /// What an event is charged beyond the message it holds.
 const EVENT_COST: usize = 256;
+/// Events for which room is kept while there are none: what one read of small messages brings.
+const ROOM: usize = 512;
 /// How far back a failed connection looks for one to be counted with.
 const COALESCE_DEPTH: usize = 16;
 
@@ -59,7 +61,7 @@ impl Events {
     pub(crate) fn pop(&mut self) -> Option<Event> {
         let event = self.queue.pop_front()?;
         self.charged = self.charged.saturating_sub(cost(&event));
-        if self.queue.is_empty() {
+        if self.queue.is_empty() && self.queue.capacity() > ROOM {
             self.queue = VecDeque::new();
         }
         Some(event)
