@@ -61,12 +61,56 @@ pub(crate) struct Full {
 #[derive(Clone, Debug, Default)]
 #[cfg_attr(feature = "testing", derive(Hash))]
 pub(crate) struct Queue {
-    staged: VecDeque<Piece>,
+    staged: Staged,
     /// Unsent bytes of `staged`.
     staged_bytes: usize,
     /// Sent bytes of the first staged piece; less than its length.
     offset: usize,
     waiting: [Lane; 4],
+    /// Bytes and costs of all frames of `waiting`.
+    held: usize,
+}
+
+/// Pieces in order. The first lies in place: a queue that each write empties needs no memory.
+#[derive(Clone, Debug, Default)]
+#[cfg_attr(feature = "testing", derive(Hash))]
+struct Staged {
+    /// None only if there is no piece at all.
+    first: Option<Piece>,
+    rest: VecDeque<Piece>,
+}
+
+impl Staged {
+    fn len(&self) -> usize {
+        self.rest.len().saturating_add(usize::from(self.first.is_some()))
+    }
+
+    fn is_empty(&self) -> bool {
+        self.first.is_none()
+    }
+
+    fn push(&mut self, piece: Piece) {
+        if self.first.is_none() {
+            self.first = Some(piece);
+        } else {
+            self.rest.push_back(piece);
+        }
+    }
+
+    fn pop_first(&mut self) {
+        self.first = self.rest.pop_front();
+        if self.rest.is_empty() && self.rest.capacity() > 0 {
+            self.rest = VecDeque::new();
+        }
+    }
+
+    fn last_mut(&mut self) -> Option<&mut Piece> {
+        self.rest.back_mut().or(self.first.as_mut())
+    }
+
+    fn iter(&self) -> impl Iterator<Item = &Piece> {
+        self.first.iter().chain(&self.rest)
+    }
 }
 
 /// The frames of one class that are not staged.
@@ -136,10 +180,9 @@ impl Piece {
 impl Queue {
     /// Bytes charged: what waits, and what keeping it costs.
     pub(crate) fn charged(&self) -> usize {
-        let waiting: usize = self.waiting.iter().map(|lane| lane.charged).sum();
         self.staged_bytes
             .saturating_add(self.staged.len().saturating_mul(FRAME_COST))
-            .saturating_add(waiting)
+            .saturating_add(self.held)
     }
 
     /// Bytes that [`make_room`](Self::make_room) could free.
@@ -168,7 +211,7 @@ impl Queue {
     pub(crate) fn push(&mut self, frame: Frame, class: Class, limit: usize) -> Result<u32, Full> {
         let allowed = limit.saturating_sub(cost(&frame));
         let over = self.charged().saturating_sub(allowed);
-        if over > self.below(class) || cost(&frame) > limit {
+        if over > 0 && over > self.below(class) || cost(&frame) > limit {
             return Err(Full { queued: self.charged(), limit });
         }
         // While there is room in the stage, nothing waits behind it.
@@ -177,6 +220,7 @@ impl Queue {
             return Ok(0);
         }
         let dropped = self.drop_from((class as usize).saturating_add(1), allowed);
+        self.held = self.held.saturating_add(cost(&frame));
         if let Some(lane) = self.waiting.get_mut(class as usize) {
             lane.push(frame);
         }
@@ -191,7 +235,7 @@ impl Queue {
             return Err(Full { queued: self.charged(), limit });
         }
         self.staged_bytes = self.staged_bytes.saturating_add(bytes.len());
-        self.staged.push_back(Piece::Copied { bytes, frames: 1 });
+        self.staged.push(Piece::Copied { bytes, frames: 1 });
         Ok(())
     }
 
@@ -212,9 +256,8 @@ impl Queue {
         let mut dropped = 0_u32;
         while self.charged() > allowed {
             let lower = self.waiting.iter_mut().skip(first);
-            if lower.rev().find_map(Lane::pop_last).is_none() {
-                break;
-            }
+            let Some(frame) = lower.rev().find_map(Lane::pop_last) else { break };
+            self.held = self.held.saturating_sub(cost(&frame));
             dropped = dropped.saturating_add(1);
         }
         dropped
@@ -222,8 +265,9 @@ impl Queue {
 
     /// Fixes the order of the next frames, up to the size of the stage.
     fn stage(&mut self) {
-        while self.staged_bytes < STAGE {
+        while self.held > 0 && self.staged_bytes < STAGE {
             let Some(frame) = self.waiting.iter_mut().find_map(Lane::pop_first) else { break };
+            self.held = self.held.saturating_sub(cost(&frame));
             self.append(frame);
         }
     }
@@ -232,17 +276,17 @@ impl Queue {
         self.staged_bytes = self.staged_bytes.saturating_add(frame.len());
         let small = frame.len() <= SMALL && !self.staged.is_empty();
         if !small {
-            self.staged.push_back(Piece::Shared(frame));
+            self.staged.push(Piece::Shared(frame));
             return;
         }
-        if let Some(Piece::Copied { bytes, frames }) = self.staged.back_mut() {
+        if let Some(Piece::Copied { bytes, frames }) = self.staged.last_mut() {
             if bytes.len().saturating_add(frame.len()) <= PIECE {
                 bytes.extend_from_slice(frame.as_bytes());
                 *frames = frames.saturating_add(1);
                 return;
             }
         }
-        self.staged.push_back(Piece::Copied { bytes: frame.as_bytes().to_vec(), frames: 1 });
+        self.staged.push(Piece::Copied { bytes: frame.as_bytes().to_vec(), frames: 1 });
     }
 
     /// The socket took `count` of the shown bytes; more than were shown counts as all of them.
@@ -251,15 +295,12 @@ impl Queue {
         let count = count.min(self.staged_bytes);
         self.staged_bytes = self.staged_bytes.saturating_sub(count);
         self.offset = self.offset.saturating_add(count);
-        while let Some(first) = self.staged.front().map(|piece| piece.bytes().len()) {
+        while let Some(first) = self.staged.first.as_ref().map(|piece| piece.bytes().len()) {
             if self.offset < first {
                 break;
             }
             self.offset = self.offset.saturating_sub(first);
-            self.staged.pop_front();
-        }
-        if self.staged.is_empty() {
-            self.staged = VecDeque::new();
+            self.staged.pop_first();
         }
         self.stage();
         count
@@ -295,7 +336,7 @@ impl<'a> Outgoing<'a> {
     /// The pieces in order, none of them empty.
     pub fn chunks(&self) -> impl Iterator<Item = &'a [u8]> + use<'a> {
         let mut skip = self.queue.map_or(0, |queue| queue.offset);
-        self.queue.into_iter().flat_map(|queue| &queue.staged).map(move |piece| {
+        self.queue.into_iter().flat_map(|queue| queue.staged.iter()).map(move |piece| {
             let bytes = piece.bytes().get(skip..).unwrap_or_default();
             skip = 0;
             bytes
