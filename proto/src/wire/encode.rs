@@ -5,6 +5,8 @@ use alloc::string::{String, ToString};
 use core::fmt::{Display, Write as _};
 use core::net::SocketAddr;
 
+use uuid::Uuid;
+
 use crate::config::Listen;
 use crate::error::ByeReason;
 use crate::exchange::NakCode;
@@ -13,11 +15,9 @@ use crate::message::{Frame, Payload};
 use crate::quote::push_quoted;
 use crate::seen::{Range, StreamId};
 use crate::time::UnixTime;
+use crate::wire::json::{LARGEST, MOST_DIGITS};
 use crate::wire::native::{bye_word, nak_word};
 use crate::wire::{MIN_VERSION, VERSION};
-
-/// The largest number that the reader of a line takes. Ours come from settings, and may be larger.
-const LARGEST: u64 = (1 << 53) - 1;
 
 /// What a hello says beyond the node id.
 #[derive(Clone, Debug)]
@@ -33,7 +33,7 @@ pub(crate) struct HelloOut<'a> {
 /// The hello that opens a session of version 1, and that a dialler sends to whomever it dials.
 pub(crate) fn hello(id: NodeId, hello: &HelloOut<'_>) -> Frame {
     let mut line = Line::new("hello");
-    line.name("nodeid", id);
+    line.id("nodeid", id);
     line.number("version", VERSION);
     line.number("min_version", MIN_VERSION);
     line.text("network", hello.network);
@@ -54,7 +54,7 @@ pub(crate) fn hello(id: NodeId, hello: &HelloOut<'_>) -> Frame {
 /// The hello of the article, for a node of version 0.
 pub(crate) fn hello_v0(id: NodeId) -> Frame {
     let mut line = Line::new("hello");
-    line.name("nodeid", id);
+    line.id("nodeid", id);
     line.finish()
 }
 
@@ -117,7 +117,7 @@ pub(crate) fn broadcast(
     body: &Payload,
 ) -> String {
     let mut line = Line::with_room("broadcast", kind.len().saturating_add(body.as_str().len()));
-    line.name("originator", originator);
+    line.id("originator", originator);
     line.number("epoch", u64::from(epoch));
     line.number("seq", seq);
     line.number("time", time.as_millis());
@@ -208,8 +208,8 @@ pub(crate) fn reply(
     let mut line = Line::with_room("reply", kind.len().saturating_add(body.as_str().len()));
     line.text("re", re);
     line.number("n", n);
-    line.name("from", from);
-    line.name("to", to);
+    line.id("from", from);
+    line.id("to", to);
     line.text("kind", kind);
     if last {
         line.json("last", "true");
@@ -222,7 +222,7 @@ pub(crate) fn reply(
 pub(crate) fn nak(re: &str, at: NodeId, code: NakCode) -> Frame {
     let mut line = Line::new("nak");
     line.text("re", re);
-    line.name("at", at);
+    line.id("at", at);
     line.text("code", nak_word(code));
     line.finish()
 }
@@ -280,7 +280,19 @@ impl Line {
 
     fn number(&mut self, key: &str, value: u64) {
         self.key(key);
-        let _infallible = write!(self.text, "{}", value.min(LARGEST));
+        // Ours come from settings, and may be larger than a reader takes.
+        let mut value = value.min(LARGEST);
+        let mut digits = [b'0'; MOST_DIGITS];
+        let mut first = MOST_DIGITS;
+        for (place, digit) in digits.iter_mut().enumerate().rev() {
+            *digit = digit.wrapping_add((value % 10) as u8);
+            (value, first) = (value / 10, place);
+            if value == 0 {
+                break;
+            }
+        }
+        let digits = digits.get(first..).unwrap_or_default();
+        self.text.push_str(core::str::from_utf8(digits).unwrap_or_default());
     }
 
     /// A value that shows itself without anything to escape.
@@ -289,17 +301,24 @@ impl Line {
         let _infallible = write!(self.text, "\"{value}\"");
     }
 
+    fn id(&mut self, key: &str, id: NodeId) {
+        self.key(key);
+        self.text.push('"');
+        self.text.push_str(id.uuid().hyphenated().encode_lower(&mut Uuid::encode_buffer()));
+        self.text.push('"');
+    }
+
     fn stream(&mut self, stream: Option<StreamId>) {
         if let Some((originator, epoch)) = stream {
-            self.name("originator", originator);
+            self.id("originator", originator);
             self.number("epoch", u64::from(epoch));
         }
     }
 
     fn ends(&mut self, routed: &Routed<'_>) {
         self.text("id", routed.id);
-        self.name("from", routed.from);
-        self.name("to", routed.to);
+        self.id("from", routed.from);
+        self.id("to", routed.to);
     }
 
     fn routed(&mut self, routed: &Routed<'_>, time: UnixTime, kind: &str) {
@@ -353,7 +372,8 @@ impl Line {
 mod tests {
     #![allow(clippy::unwrap_used)]
     use super::*;
-    use crate::wire::native::{Received, decode};
+    use crate::wire::native::decode;
+    use crate::wire::received::Received;
 
     #[test]
     fn no_number_is_larger_than_a_reader_takes() {
