@@ -15,6 +15,7 @@ use crate::session::{self, PhaseName};
 use crate::time::Instant;
 use crate::wire::framing::Framer;
 use crate::wire::native::{self, MsgKind};
+use crate::wire::received::Received;
 use crate::wire::{self, btpeer, chat};
 
 /// Reads one line as a node does: `Ok(None)` for an empty one, else the name of its kind and the
@@ -23,7 +24,7 @@ use crate::wire::{self, btpeer, chat};
 /// # Errors
 /// The violation that would end the connection.
 pub fn decode(line: &[u8]) -> Result<Option<(String, u32)>, Violation> {
-    let text = native::Received::new(line)?.text;
+    let text = Received::new(line)?.text;
     if text.is_empty() {
         return Ok(None);
     }
@@ -33,7 +34,7 @@ pub fn decode(line: &[u8]) -> Result<Option<(String, u32)>, Violation> {
 
 /// Whether a node takes this line, read as it reads it: without an allocation.
 pub fn is_valid(line: &[u8]) -> bool {
-    native::Received::new(line).is_ok_and(|line| native::decode(line.text).is_ok())
+    Received::new(line).is_ok_and(|line| native::decode(line.text).is_ok())
 }
 
 fn kind_name(kind: MsgKind) -> String {

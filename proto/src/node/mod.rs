@@ -50,7 +50,8 @@ use crate::session::{Call, Greeting, Phase, Reception, reception};
 use crate::stats::Stats;
 use crate::time::{Instant, Start, UnixTime};
 use crate::verdicts::Verdicts;
-use crate::wire::native::{self, Received};
+use crate::wire::native;
+use crate::wire::received::Received;
 
 pub use commands::Receipt;
 pub use guests::GuestInfo;

@@ -21,7 +21,8 @@ use crate::session::keepalive::KeepAlive;
 use crate::session::{Phase, Ready, Superseded};
 use crate::time::UnixTime;
 use crate::wire::json::Span;
-use crate::wire::native::{Addr, Broadcast, Bye, Hello, Msg, Received, told};
+use crate::wire::native::{Addr, Broadcast, Bye, Hello, Msg, told};
+use crate::wire::received::Received;
 use crate::wire::{MIN_VERSION, VERSION, encode};
 
 /// How much of a peer's words an error event repeats, bytes.

@@ -19,9 +19,8 @@ use crate::session::Phase;
 use crate::time::UnixTime;
 use crate::wire::encode::{self, Routed};
 use crate::wire::json::Span;
-use crate::wire::native::{
-    Direct, ErrorLine, FindLine, NakLine, Received, ReplyLine, RequestLine, nak_word,
-};
+use crate::wire::native::{Direct, ErrorLine, FindLine, NakLine, ReplyLine, RequestLine, nak_word};
+use crate::wire::received::Received;
 
 /// How many nodes may pass a line on: fixed by the protocol.
 pub(super) const MAX_TTL: u64 = 32;

@@ -20,7 +20,8 @@ use crate::route::Held;
 use crate::time::{Instant, UnixTime};
 use crate::wire::encode::{self, Routed};
 use crate::wire::json::Span;
-use crate::wire::native::{NakLine, Received, ReplyLine, RequestLine};
+use crate::wire::native::{NakLine, ReplyLine, RequestLine};
+use crate::wire::received::Received;
 
 /// Nodes beyond neighbours that are waited for at once.
 const BEYOND: usize = 256;

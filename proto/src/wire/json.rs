@@ -1,8 +1,8 @@
 //! Checks JSON and finds the members of its outer object, in one pass and without allocating.
 //!
 //! Accepts exactly what `serde_json::from_str::<serde_json::Value>` accepts, but for nesting, which
-//! it limits; a differential fuzz target holds it to that. A member is a key, the span of its value,
-//! and what the pass saw of it anyway: whether a string has escapes, and which integer it is.
+//! it limits; a differential fuzz target holds it to that. A member is a key, the span of its
+//! value, and what the pass saw anyway: whether a string has escapes, and which integer it is.
 //!
 //! Each step takes a place in the text and gives the next one. Nothing is kept between steps and a
 //! [`Fault`] is small, so all of it stays in registers. Nesting is tracked in a bit stack, not by
@@ -12,6 +12,7 @@ use alloc::borrow::Cow;
 use alloc::string::String;
 
 use crate::limits::MAX_DEPTH;
+use crate::wire::plain::plain;
 
 /// Where a text stops being what it should be, and how.
 #[derive(Copy, Clone, Debug, Eq, PartialEq)]
@@ -101,6 +102,11 @@ impl<'a> Text<'a> {
         Cow::Owned(serde_json::from_str::<String>(&quoted).unwrap_or_default())
     }
 }
+
+/// The largest integer that is taken for one.
+pub(super) const LARGEST: u64 = (1 << 53) - 1;
+/// Its digits. None of so many is too large for 64 bits.
+pub(super) const MOST_DIGITS: usize = 16;
 
 /// What a value is.
 #[derive(Copy, Clone, Debug, Eq, PartialEq)]
@@ -280,7 +286,12 @@ impl<'a> Scan<'a> {
     }
 
     #[inline]
-    fn blanks(self, mut at: usize) -> usize {
+    fn blanks(self, at: usize) -> usize {
+        if self.byte(at) > b' ' { at } else { self.some_blanks(at) }
+    }
+
+    #[cold]
+    fn some_blanks(self, mut at: usize) -> usize {
         while matches!(self.byte(at), b' ' | b'\n' | b'\t' | b'\r') {
             at = at.wrapping_add(1);
         }
@@ -346,7 +357,7 @@ impl<'a> Scan<'a> {
     /// The start of a container up to its first value; or all of it, if it is empty, and true.
     #[inline]
     fn enter(self, at: usize, open: &mut Stack, depth: usize) -> Result<(usize, bool), Fault> {
-        if open.depth() >= depth {
+        if open.has(depth) {
             return Err(Fault::new(at, Wrong::TooDeep));
         }
         open.push(self.byte(at) == b'{');
@@ -373,7 +384,7 @@ impl<'a> Scan<'a> {
     }
 
     /// What comes before a value: in an object its key and a colon, in an array nothing.
-    #[inline]
+    #[inline(always)] // it takes fewer steps than a call does
     fn key_in(self, open: Stack, at: usize) -> Step {
         if open.is_object() { self.colon(self.string(at, Wrong::NotKey)?.0) } else { Ok(at) }
     }
@@ -387,7 +398,7 @@ impl<'a> Scan<'a> {
     }
 
     /// A string; with it, whether it holds an escape.
-    #[inline]
+    #[inline(always)] // it takes fewer steps than a call does
     pub(super) fn string(self, at: usize, wrong: Wrong) -> Result<(usize, bool), Fault> {
         let at = plain(self.text.as_bytes(), self.expect(at, b'"', wrong)?);
         if self.byte(at) == b'"' {
@@ -402,10 +413,10 @@ impl<'a> Scan<'a> {
             at = match self.byte(at) {
                 b'"' => return Ok(at.wrapping_add(1)),
                 b'\\' => self.escape(at.wrapping_add(1))?,
+                0x20.. => plain(self.text.as_bytes(), at),
                 _ if at == self.text.len() => return Err(Fault::new(at, Wrong::OpenString)),
                 _ => return Err(Fault::new(at, Wrong::Control)),
             };
-            at = plain(self.text.as_bytes(), at);
         }
     }
 
@@ -445,19 +456,18 @@ impl<'a> Scan<'a> {
     #[inline]
     fn four_digits(self, at: usize) -> Result<u32, Fault> {
         let rest = self.text.as_bytes().get(at..).unwrap_or_default();
-        let mut number = 0;
+        let (mut number, mut all) = (0, 0);
         for digit in rest.first_chunk::<4>().unwrap_or(&[0; 4]) {
-            match char::from(*digit).to_digit(16) {
-                Some(digit) => number = (number << 4) | digit,
-                None => return Err(Fault::new(at, Wrong::Hexadecimal)),
-            }
+            let digit = hexadecimal(*digit);
+            number = (number << 4) | u32::from(digit);
+            all |= digit;
         }
-        Ok(number)
+        if all == NO_DIGIT { Err(Fault::new(at, Wrong::Hexadecimal)) } else { Ok(number) }
     }
 
     /// A number; with it, which integer it is, if it is one from 0 to 2^53 - 1.
     #[inline]
-    pub(super) fn number(self, start: usize) -> Result<(usize, Option<u64>), Fault> {
+    fn number(self, start: usize) -> Result<(usize, Option<u64>), Fault> {
         let negative = self.byte(start) == b'-';
         let first = start.wrapping_add(usize::from(negative));
         let (end, number) = match self.byte(first) {
@@ -468,8 +478,7 @@ impl<'a> Scan<'a> {
         if matches!(self.byte(end), b'.' | b'e' | b'E') || len > 300 {
             return Ok((self.rest_of_number(start, end)?, None));
         }
-        // No number below 2^53 has more digits, and none of so many is too large for 64 bits.
-        let fits = !negative && len <= 16 && number < 1 << 53;
+        let fits = !negative && len <= MOST_DIGITS && number <= LARGEST;
         Ok((end, fits.then_some(number)))
     }
 
@@ -495,7 +504,7 @@ impl<'a> Scan<'a> {
 
     /// One digit or more; with them, the number they make, if it fits.
     #[inline]
-    fn digits(self, mut at: usize) -> Result<(usize, u64), Fault> {
+    pub(super) fn digits(self, mut at: usize) -> Result<(usize, u64), Fault> {
         if !self.byte(at).is_ascii_digit() {
             return Err(Fault::new(at, Wrong::NotDigit));
         }
@@ -511,51 +520,18 @@ impl<'a> Scan<'a> {
     }
 }
 
-/// How far a string is searched eight bytes at a time: longer than keys, words and ids are. A wider
-/// search takes over where they do not end, which costs more to begin.
-const NEAR: usize = 64;
+/// What stands for no digit: whatever digits are joined to it, it stays.
+const NO_DIGIT: u8 = 0xff;
 
-/// The first place from `at` on of a byte that does not stand for itself in a string, or the end.
+/// What a byte is as a hexadecimal digit.
 #[inline]
-fn plain(bytes: &[u8], mut at: usize) -> usize {
-    let rest = bytes.get(at..).unwrap_or_default();
-    for word in rest.get(..NEAR).unwrap_or(rest).chunks_exact(8) {
-        let special = specials(word.try_into().map_or(0, u64::from_le_bytes));
-        if special != 0 {
-            return at.wrapping_add(special.trailing_zeros() as usize / 8);
-        }
-        at = at.wrapping_add(8);
+fn hexadecimal(byte: u8) -> u8 {
+    match byte {
+        b'0'..=b'9' => byte.wrapping_sub(b'0'),
+        b'a'..=b'f' => byte.wrapping_sub(b'a' - 10),
+        b'A'..=b'F' => byte.wrapping_sub(b'A' - 10),
+        _ => NO_DIGIT,
     }
-    plain_far(bytes, at)
-}
-
-/// What [`plain`] says, for a long search and for the last few bytes.
-#[inline(never)]
-fn plain_far(bytes: &[u8], at: usize) -> usize {
-    let rest = bytes.get(at..).unwrap_or_default();
-    let end = memchr::memchr2(b'"', b'\\', rest).unwrap_or(rest.len());
-    let control = first_control(rest.get(..end).unwrap_or_default());
-    at.wrapping_add(control.unwrap_or(end))
-}
-
-/// The high bit of each byte that is a quote, a backslash or a control character. Bits above the
-/// lowest one may be wrong: a borrow reaches up from a byte that was found.
-#[inline]
-fn specials(word: u64) -> u64 {
-    const ONES: u64 = 0x0101_0101_0101_0101;
-    let quotes = (word ^ (ONES * b'"' as u64)).wrapping_sub(ONES);
-    let backslashes = (word ^ (ONES * b'\\' as u64)).wrapping_sub(ONES);
-    let controls = word.wrapping_sub(ONES * 0x20);
-    (quotes | backslashes | controls) & !word & (ONES << 7)
-}
-
-/// The first control character. The least byte is found without a branch for each.
-fn first_control(bytes: &[u8]) -> Option<usize> {
-    let least = bytes.iter().fold(u8::MAX, |least, byte| least.min(*byte));
-    if least >= 0x20 {
-        return None;
-    }
-    bytes.iter().position(|byte| *byte < 0x20)
 }
 
 /// The containers open around a place: one bit each, up to 63.
@@ -574,8 +550,9 @@ impl Default for Stack {
 }
 
 impl Stack {
-    fn depth(self) -> usize {
-        63_usize.wrapping_sub(self.bits.leading_zeros() as usize)
+    /// Whether so many levels are open.
+    fn has(self, depth: usize) -> bool {
+        self.bits >> depth != 0
     }
 
     fn push(&mut self, object: bool) {

@@ -14,6 +14,8 @@ mod field;
 pub(crate) mod framing;
 pub(crate) mod json;
 pub(crate) mod native;
+mod plain;
+pub(crate) mod received;
 mod written;
 
 /// The highest protocol version spoken here.

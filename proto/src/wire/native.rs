@@ -7,14 +7,11 @@
 #![deny(clippy::arithmetic_side_effects)]
 
 use alloc::borrow::Cow;
-use alloc::string::String;
-use core::fmt::Write as _;
 use core::net::SocketAddr;
 
 use crate::config::Listen;
 use crate::error::{ByeReason, Violation};
 use crate::exchange::NakCode;
-use crate::message::Frame;
 use crate::wire::field::{FIELDS, Field};
 use crate::wire::json::{self, Fault, Members, Span, Wrong};
 use crate::wire::written;
@@ -305,68 +302,15 @@ pub(crate) struct Decoded<'a> {
     pub(crate) unknown_fields: u32,
 }
 
-/// A line as it came, and its text: the line without the blanks around it.
-#[derive(Copy, Clone, Debug)]
-pub(crate) struct Received<'a> {
-    line: &'a str,
-    pub(crate) text: &'a str,
-}
-
-impl<'a> Received<'a> {
-    /// The line, if it is UTF-8.
-    pub(crate) fn new(line: &'a [u8]) -> Result<Self, Violation> {
-        match core::str::from_utf8(line) {
-            Ok(line) => Ok(Self { line, text: without_blanks(line) }),
-            Err(error) => Err(Violation::NotUtf8 { at: error.valid_up_to() }),
-        }
-    }
-
-    /// The text with other digits in place of these numbers of it, and one line end: how a relay
-    /// passes a line on.
-    pub(crate) fn frame_with(&self, mut numbers: [Option<(Span<'_>, u64)>; 2]) -> Frame {
-        numbers.sort_unstable_by_key(|number| number.map(|(span, _)| span.start));
-        let mut line = String::with_capacity(self.text.len().saturating_add(16));
-        let mut kept = 0;
-        for (span, number) in numbers.into_iter().flatten() {
-            line.push_str(self.text.get(kept..span.start).unwrap_or_default());
-            let _infallible = write!(line, "{number}");
-            kept = span.start.saturating_add(span.text.len());
-        }
-        line.push_str(self.text.get(kept..).unwrap_or_default());
-        line.push('\n');
-        Frame::new(&line)
-    }
-
-    /// The text with one line end, to be kept and passed on. Nearly always that is the line.
-    pub(crate) fn frame(&self) -> Frame {
-        if self.line.strip_suffix('\n') == Some(self.text) {
-            return Frame::new(self.line);
-        }
-        Frame::new(&[self.text, "\n"].concat())
-    }
-}
-
-/// A line without the blanks around it. Nearly always that is all but its end.
-fn without_blanks(line: &str) -> &str {
-    match line.strip_suffix('\n') {
-        Some(text) if text.starts_with('{') && text.ends_with('}') => text,
-        Some(_) | None => line.trim_matches([' ', '\t', '\r', '\n']),
-    }
-}
-
 /// Reads one object.
 ///
 /// # Errors
 /// [`Violation::Malformed`] if the text is not valid.
 pub(crate) fn decode(text: &str) -> Result<Decoded<'_>, Violation> {
-    read(text).map_err(|fault| Violation::Malformed { at: fault.at(), what: fault.what() })
-}
-
-fn read(text: &str) -> Result<Decoded<'_>, Fault> {
     if let Some(broadcast) = written::broadcast(text) {
         return Ok(Decoded { msg: Msg::Broadcast(broadcast), unknown_fields: 0 });
     }
-    read_any(text)
+    read_any(text).map_err(|fault| Violation::Malformed { at: fault.at(), what: fault.what() })
 }
 
 /// Reads an object whose members may come in any order.
@@ -721,20 +665,13 @@ mod tests {
     #![allow(clippy::arithmetic_side_effects, clippy::indexing_slicing)]
     use super::*;
     use alloc::format;
+    use alloc::string::String;
     use alloc::vec::Vec;
 
     fn fault(text: &str) -> Option<&'static str> {
         match decode(text) {
             Err(Violation::Malformed { what, .. }) => Some(what),
             _ => None,
-        }
-    }
-
-    #[test]
-    fn a_frame_is_the_text_and_one_line_end() {
-        for line in ["{}\n", "{}\r\n", " {}\n", "{} \n", "\t{}", "{}\n\n"] {
-            let frame = Received::new(line.as_bytes()).map(|line| line.frame());
-            assert_eq!(frame, Ok(Frame::new("{}\n")), "{line:?}");
         }
     }
 
@@ -808,27 +745,6 @@ mod tests {
         for kind in MsgKind::ALL {
             let bits = kind.fields().iter().map(|(field, _)| field.bit());
             assert_eq!(bits.clone().sum::<u64>(), bits.fold(0, |all, bit| all | bit), "{kind:?}");
-        }
-    }
-
-    #[test]
-    fn in_transit_only_the_digits_of_two_numbers_change() {
-        for (line, expected) in [
-            (r#" {"ttl" : 32 ,"x":[1],"deadline":5}"#, r#"{"ttl" : 31 ,"x":[1],"deadline":12345}"#),
-            (r#"{"x":1.0,"deadline":99999,"ttl":10}"#, r#"{"x":1.0,"deadline":12345,"ttl":31}"#),
-        ] {
-            let line = Received { line, text: line.trim() };
-            let mut members = Vec::new();
-            let found = json::object(line.text, |key, value| {
-                members.push((key.unescape().into_owned(), value));
-            });
-            assert_eq!(found, Ok(()));
-            let number = |name: &str, number: u64| {
-                let found = members.iter().find(|(key, _)| key == name);
-                found.map(|(_, span)| (*span, number))
-            };
-            let sent = line.frame_with([number("ttl", 31), number("deadline", 12_345)]);
-            assert_eq!(sent, Frame::new(&[expected, "\n"].concat()));
         }
     }
 

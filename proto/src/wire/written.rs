@@ -10,13 +10,14 @@
 use alloc::borrow::Cow;
 
 use crate::limits::MAX_DEPTH;
-use crate::wire::json::{Scan, Span, Wrong};
+use crate::wire::json::{LARGEST, MOST_DIGITS, Scan, Span, Wrong};
 use crate::wire::native::Broadcast;
 
 /// The broadcast in this text; `None` if it is another message, or differs in anything.
 pub(super) fn broadcast(text: &str) -> Option<Broadcast<'_>> {
     let mut line = Line { scan: Scan::of(text), at: 0 };
-    line.skip("{\"msgtype\":\"broadcast\",\"originator\":")?;
+    line.skip("{\"msgtype\":\"broadcast\"")?;
+    line.skip(",\"originator\":")?;
     let originator = line.plain()?;
     line.skip(",\"epoch\":")?;
     let epoch = line.integer()?;
@@ -59,11 +60,14 @@ impl<'a> Line<'a> {
         Some(inner).filter(|_| !escaped)
     }
 
+    /// An integer without a leading zero. What follows it shows whether that is all of it.
     #[inline]
     fn integer(&mut self) -> Option<u64> {
-        let (end, integer) = self.scan.number(self.at).ok()?;
+        let (end, number) = self.scan.digits(self.at).ok()?;
+        let len = end.wrapping_sub(self.at);
+        let zero = self.scan.between(self.at, end).first() == Some(&b'0');
         self.at = end;
-        integer
+        (len <= MOST_DIGITS && number <= LARGEST && (len == 1 || !zero)).then_some(number)
     }
 
     #[inline]
