@@ -161,7 +161,7 @@ pub struct Limits {
     /// Streams followed per originator. Default 4: three restarts within the memory of the others.
     pub streams_per_originator: usize,
     /// Bytes of broadcasts kept, to be announced and pushed to who missed them. When full: the
-    /// oldest goes; what came by one link fills at most a quarter. Default 8 MiB.
+    /// oldest goes, of the link that brings more if that has a quarter. Default 8 MiB.
     pub cache: usize,
     /// How long a broadcast is kept. Default 30 s: longer than anybody looks for it.
     pub cache_for: Duration,
@@ -174,9 +174,8 @@ pub struct Limits {
     /// Missing ranges per stream. When full: the longest untouched is closed, if old enough.
     /// Default 32.
     pub missing_ranges: usize,
-    /// How long a missing range is kept open at least before another may take its place. Default 0:
-    /// what a slow peer was skipped is often no longer kept when it asks, and those holes never
-    /// close by themselves.
+    /// How long a missing range is kept open at least before another may take its place. Default 10
+    /// min: longer than anything is on its way. What nobody keeps any more is closed at once.
     pub missing_for: Duration,
     /// Ids remembered one by one: of closed streams, and of one-to-one messages. Two generations
     /// of this many each. Default 8,192.
@@ -437,7 +436,7 @@ pub(crate) const DEFAULTS: Limits = Limits {
     wanted: 8192,
     repair_for: Duration::from_secs(30),
     missing_ranges: 32,
-    missing_for: Duration::ZERO,
+    missing_for: Duration::from_secs(600),
     recent_ids: 8192,
     verdicts: 4096,
     verdict_bytes: 4 * 1024 * 1024,

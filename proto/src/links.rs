@@ -142,6 +142,8 @@ pub(crate) struct Links {
     paused: BTreeSet<ConnId>,
     /// Connections for which the application waits.
     blocked: BTreeSet<ConnId>,
+    /// Frames that gave way in a queue, until [`take_dropped`](Self::take_dropped).
+    dropped: Vec<(ConnId, Frame)>,
     /// Connections that end in order, by when they began to.
     closing: BTreeSet<(Instant, ConnId)>,
     send_queue: usize,
@@ -180,6 +182,7 @@ impl Links {
             nonces: BTreeMap::new(),
             paused: BTreeSet::new(),
             blocked: BTreeSet::new(),
+            dropped: Vec::new(),
             closing: BTreeSet::new(),
             send_queue: limits.send_queue,
             control_reserve: limits.control_reserve,
@@ -437,7 +440,7 @@ impl Links {
             link.progress = now;
         }
         let cost = frame.len().saturating_add(FRAME_COST);
-        stats.skipped += u64::from(self.relieve(cost, class.victim()));
+        stats.skipped += self.relieve(cost, class.victim());
         let control = class == Class::Control;
         if !control && self.queued.saturating_add(cost) > self.queued_total {
             return Err(Full { queued: self.queued, limit: self.queued_total });
@@ -448,7 +451,7 @@ impl Links {
             Some(crate::planted::Bug::UnboundedQueue) => usize::MAX,
             _ => limit,
         };
-        stats.skipped += u64::from(self.push(conn, frame, class, limit)?);
+        stats.skipped += self.push(conn, frame, class, limit)?;
         stats.lines_out += 1;
         self.timers_at_most(conn, now + self.write_stall);
         Ok(())
@@ -500,7 +503,7 @@ impl Links {
         frame: Frame,
         class: Class,
         limit: usize,
-    ) -> Result<u32, Full> {
+    ) -> Result<u64, Full> {
         let Some(link) = self.get_mut(conn) else { return Ok(0) };
         let (was_empty, before) = (link.queue.is_empty(), link.queue.charged());
         let dropped = link.queue.push(frame, class, limit)?;
@@ -509,32 +512,46 @@ impl Links {
         if was_empty {
             self.actions.push_back(Action::Send { conn });
         }
-        Ok(dropped)
+        Ok(self.gave_way(conn, dropped))
+    }
+
+    /// Keeps what gave way, to be announced. Returns how many frames that is.
+    fn gave_way(&mut self, conn: ConnId, frames: Vec<Frame>) -> u64 {
+        let count = frames.len() as u64;
+        self.dropped.extend(frames.into_iter().map(|frame| (conn, frame)));
+        count
+    }
+
+    /// The frames that gave way since this was last asked, each with its connection.
+    pub(crate) fn take_dropped(&mut self) -> Vec<(ConnId, Frame)> {
+        core::mem::take(&mut self.dropped)
     }
 
     /// Makes room for `cost` bytes below the total: the queue that could give most gives, until
     /// there is room for a sixteenth more, so that not every frame in a flood looks for the largest
     /// queue again. Returns how many frames gave way.
-    fn relieve(&mut self, cost: usize, victim: Class) -> u32 {
-        let mut dropped = 0_u32;
+    fn relieve(&mut self, cost: usize, victim: Class) -> u64 {
+        let mut dropped = 0_u64;
         if self.queued.saturating_add(cost) <= self.queued_total {
             return 0;
         }
         let goal = self.queued_total.saturating_sub(self.queued_total / 16).saturating_sub(cost);
         while self.queued > goal {
-            let links = self.slots.iter_mut().filter_map(|slot| slot.link.as_mut());
-            let Some(largest) = links.max_by_key(|link| link.queue.droppable(victim)) else {
-                break;
-            };
+            let links = (0..).zip(&mut self.slots).filter_map(|(index, slot)| {
+                let conn = ConnId::new(index, slot.generation);
+                slot.link.as_mut().map(|link| (conn, link))
+            });
+            let largest = links.max_by_key(|(_, link)| link.queue.droppable(victim));
+            let Some((conn, largest)) = largest else { break };
             let before = largest.queue.charged();
             let allowed = before.saturating_sub(self.queued.saturating_sub(goal));
             let gave = largest.queue.make_room(victim, allowed);
             self.queued =
                 self.queued.saturating_sub(before.saturating_sub(largest.queue.charged()));
-            dropped = dropped.saturating_add(gave);
-            if gave == 0 {
+            if gave.is_empty() {
                 break;
             }
+            dropped = dropped.saturating_add(self.gave_way(conn, gave));
         }
         dropped
     }

@@ -207,8 +207,13 @@ impl Queue {
     }
 
     /// Queues a frame. `limit` bounds what is charged afterwards; lower classes give way, the
-    /// newest first. Returns how many frames gave way.
-    pub(crate) fn push(&mut self, frame: Frame, class: Class, limit: usize) -> Result<u32, Full> {
+    /// newest first. Returns the frames that gave way.
+    pub(crate) fn push(
+        &mut self,
+        frame: Frame,
+        class: Class,
+        limit: usize,
+    ) -> Result<Vec<Frame>, Full> {
         let allowed = limit.saturating_sub(cost(&frame));
         let over = self.charged().saturating_sub(allowed);
         if over > 0 && over > self.below(class) || cost(&frame) > limit {
@@ -217,7 +222,7 @@ impl Queue {
         // While there is room in the stage, nothing waits behind it.
         if self.staged_bytes < STAGE {
             self.append(frame);
-            return Ok(0);
+            return Ok(Vec::new());
         }
         let dropped = self.drop_from((class as usize).saturating_add(1), allowed);
         self.held = self.held.saturating_add(cost(&frame));
@@ -240,8 +245,8 @@ impl Queue {
     }
 
     /// Drops the lowest classes, up to and with `victim`, until at most `allowed` bytes are charged
-    /// or none is left. Returns how many.
-    pub(crate) fn make_room(&mut self, victim: Class, allowed: usize) -> u32 {
+    /// or none is left. Returns the dropped ones.
+    pub(crate) fn make_room(&mut self, victim: Class, allowed: usize) -> Vec<Frame> {
         self.drop_from(victim as usize, allowed)
     }
 
@@ -252,13 +257,13 @@ impl Queue {
     }
 
     /// Drops from the lanes at and below `first`, the lowest first.
-    fn drop_from(&mut self, first: usize, allowed: usize) -> u32 {
-        let mut dropped = 0_u32;
+    fn drop_from(&mut self, first: usize, allowed: usize) -> Vec<Frame> {
+        let mut dropped = Vec::new();
         while self.charged() > allowed {
             let lower = self.waiting.iter_mut().skip(first);
             let Some(frame) = lower.rev().find_map(Lane::pop_last) else { break };
             self.held = self.held.saturating_sub(cost(&frame));
-            dropped = dropped.saturating_add(1);
+            dropped.push(frame);
         }
         dropped
     }
@@ -390,7 +395,7 @@ mod tests {
             ("d", Class::Direct),
             ("c", Class::Control),
         ] {
-            assert_eq!(queue.push(frame(text), class, 1 << 20), Ok(0));
+            assert_eq!(queue.push(frame(text), class, 1 << 20).map(|gave| gave.len()), Ok(0));
         }
         assert_eq!(drain(&mut queue, 1000), format!("{big}\nc\nd\no\nf\n"));
     }
@@ -398,9 +403,15 @@ mod tests {
     #[test]
     fn what_was_shown_stays_first() {
         let mut queue = Queue::default();
-        assert_eq!(queue.push(frame("broadcast"), Class::Forwarded, 1 << 20), Ok(0));
+        assert_eq!(
+            queue.push(frame("broadcast"), Class::Forwarded, 1 << 20).map(|gave| gave.len()),
+            Ok(0)
+        );
         let shown: Vec<u8> = queue.outgoing().chunks().flatten().copied().collect();
-        assert_eq!(queue.push(frame("ping"), Class::Control, 1 << 20), Ok(0));
+        assert_eq!(
+            queue.push(frame("ping"), Class::Control, 1 << 20).map(|gave| gave.len()),
+            Ok(0)
+        );
         assert_eq!(queue.sent(shown.len()), shown.len());
         assert_eq!(drain(&mut queue, 3), "ping\n");
     }
@@ -414,7 +425,10 @@ mod tests {
                 let text = "x".repeat(index * 17);
                 expected.push_str(&text);
                 expected.push('\n');
-                assert_eq!(queue.push(frame(&text), Class::Own, 1 << 20), Ok(0));
+                assert_eq!(
+                    queue.push(frame(&text), Class::Own, 1 << 20).map(|gave| gave.len()),
+                    Ok(0)
+                );
             }
             assert_eq!(queue.frames(), 200);
             assert_eq!(drain(&mut queue, step), expected, "{step}");
@@ -425,7 +439,10 @@ mod tests {
     fn small_frames_share_a_piece_when_the_queue_is_busy() {
         let mut queue = Queue::default();
         for _ in 0..100 {
-            assert_eq!(queue.push(frame("small"), Class::Own, 1 << 20), Ok(0));
+            assert_eq!(
+                queue.push(frame("small"), Class::Own, 1 << 20).map(|gave| gave.len()),
+                Ok(0)
+            );
         }
         assert_eq!(queue.outgoing().chunks().count(), 2);
     }
@@ -435,13 +452,16 @@ mod tests {
         let limit = STAGE + 1000;
         let mut queue = Queue::default();
         let big = "b".repeat(STAGE);
-        assert_eq!(queue.push(frame(&big), Class::Forwarded, 2 * STAGE), Ok(0));
+        assert_eq!(
+            queue.push(frame(&big), Class::Forwarded, 2 * STAGE).map(|gave| gave.len()),
+            Ok(0)
+        );
         let mut taken = 0;
         while queue.push(frame(&format!("f{taken}")), Class::Forwarded, limit).is_ok() {
             taken += 1;
         }
         assert!(taken > 5);
-        assert_eq!(queue.push(frame("d"), Class::Direct, limit), Ok(1));
+        assert_eq!(queue.push(frame("d"), Class::Direct, limit).map(|gave| gave.len()), Ok(1));
         let full = queue.push(frame(&"o".repeat(2000)), Class::Own, limit);
         assert_eq!(full, Err(Full { queued: queue.charged(), limit }));
         let out = drain(&mut queue, 1 << 20);
@@ -453,9 +473,9 @@ mod tests {
     fn the_charge_is_what_the_frames_cost() {
         let mut queue = Queue::default();
         let big = "b".repeat(2 * STAGE);
-        assert_eq!(queue.push(frame(&big), Class::Own, 1 << 20), Ok(0));
+        assert_eq!(queue.push(frame(&big), Class::Own, 1 << 20).map(|gave| gave.len()), Ok(0));
         assert_eq!(queue.charged(), big.len() + 1 + FRAME_COST);
-        assert_eq!(queue.push(frame("x"), Class::Own, 1 << 20), Ok(0));
+        assert_eq!(queue.push(frame("x"), Class::Own, 1 << 20).map(|gave| gave.len()), Ok(0));
         assert_eq!(queue.charged(), big.len() + 3 + 2 * FRAME_COST);
         assert_eq!(queue.sent(usize::MAX), big.len() + 1);
         assert_eq!(queue.charged(), 2 + FRAME_COST);

@@ -116,6 +116,14 @@ impl Streams {
         heard
     }
 
+    /// A number that is missing will not come any more: it counts as heard.
+    pub(crate) fn give_up(&mut self, id: StreamId, seq: u64, now: Instant) {
+        let Some(stream) = self.streams.get_mut(&id) else { return };
+        if stream.find(seq).is_some() {
+            stream.record(seq, now, &self.limits);
+        }
+    }
+
     /// How many streams are followed.
     #[cfg(any(test, feature = "testing"))]
     pub(crate) fn len(&self) -> usize {

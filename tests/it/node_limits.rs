@@ -239,8 +239,33 @@ fn what_a_slow_peer_was_skipped_costs_it_only_that() {
     net.read(slow, true);
     net.run_for(10 * SECOND);
     assert!(queued < 1_900, "some were skipped, or this shows nothing");
+    assert!(Limits::default().missing_for >= 600 * SECOND, "holes stay open for long");
     // More, as some of what was skipped is repaired.
     assert!(net.received(slow).len() >= queued, "all that was queued arrives and is taken");
+}
+
+#[test]
+fn a_broadcast_that_gave_way_in_a_queue_is_announced_and_got() {
+    let mut net = Net::new(1);
+    let hosts = star(&mut net, 3);
+    let (hub, far, slow) = (hosts[0], hosts[1], hosts[2]);
+    net.read(slow, false);
+    for _ in 0..20 {
+        assert_eq!(net.broadcast(far, "NEWS", &"x".repeat(45_000)).queued, 1);
+    }
+    net.run_for(SECOND);
+    let (to, body) = (net.id(slow), Payload::encode(&"x".repeat(200_000)).unwrap());
+    let before = net.node(hub).stats().skipped;
+    for _ in 0..4 {
+        assert!(net.with(hub, |node, now| node.send(&to, "BULK", &body, now)).is_ok());
+    }
+    let skipped = net.node(hub).stats().skipped - before;
+    assert!(skipped >= 10, "{skipped} broadcasts gave way");
+    net.read(slow, true);
+    net.run_for(5 * SECOND);
+    let got = net.received(slow);
+    assert_eq!(got.iter().filter(|(kind, _)| kind == "BULK").count(), 4);
+    assert_eq!(got.iter().filter(|(kind, _)| kind == "NEWS").count(), 20);
 }
 
 #[test]

@@ -124,6 +124,14 @@ impl Broadcasts {
         }
     }
 
+    /// A link has no longer what it was asked for. What nobody has any more is not waited for: the
+    /// hole closes, and leaves its place to another.
+    pub(crate) fn gone(&mut self, conn: ConnId, stream: StreamId, seqs: (u64, u64), now: Instant) {
+        for seq in self.trees.on_gone(conn, stream, seqs) {
+            self.streams.give_up(stream, seq, now);
+        }
+    }
+
     fn hear_own(&mut self, epoch: u32, seq: u64, now: Instant, rng: &mut Rng) -> Verdict {
         let current = Some((self.epoch, self.seq));
         let mut ours = self.former.iter().copied().chain([current]).flatten();

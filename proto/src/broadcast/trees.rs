@@ -125,11 +125,10 @@ impl Trees {
     /// These connections, and no others, carry native peers. With each, whether our id is the
     /// larger of the two.
     pub(crate) fn keep_links(&mut self, carriers: &[(ConnId, bool)], now: Instant) {
+        let wanted: BTreeSet<ConnId> = carriers.iter().map(|(conn, _)| *conn).collect();
         let known: Vec<ConnId> = self.indices.keys().copied().collect();
-        for conn in known {
-            if !carriers.iter().any(|(carrier, _)| *carrier == conn) {
-                self.link_down(conn);
-            }
+        for conn in known.into_iter().filter(|conn| !wanted.contains(conn)) {
+            self.link_down(conn);
         }
         for (conn, larger) in carriers {
             self.link_up(*conn, *larger, now);
@@ -302,14 +301,7 @@ impl Trees {
         };
         let rival = self.winner(&announcers, index, now).filter(|_| !is_first);
         let tree = self.tree(key.0);
-        tree.settle(now);
-        match (tree.parent, tree.candidate) {
-            (None, _) => tree.parent = Some(index),
-            (Some(_), Some((candidate, _))) if candidate == index => tree.parent = Some(index),
-            (Some(_), _) => {}
-        }
-        tree.candidate = tree.candidate.filter(|(candidate, _)| *candidate != index);
-        tree.banned.retain(|banned, _| *banned != index);
+        tree.came_by(index, now);
         if let Some(winner) = tree.count_win(rival, now) {
             self.graft(key.0, winner, Vec::new(), now, out);
         }
@@ -369,7 +361,7 @@ impl Trees {
             Some(index)
         };
         let Some(loser) = loser else { return };
-        let prunes = tree.pruned.set(loser);
+        let prunes = tree.prune(loser, now);
         let Some(conn) = self.link(loser).map(|link| link.conn) else { return };
         if prunes {
             out.push(Order::Prune { conn, stream: Some(key.0) });
@@ -380,13 +372,18 @@ impl Trees {
         }
     }
 
-    /// A queue had no room for a broadcast that was pushed: it is announced instead.
+    /// A queue had no room for a broadcast that was pushed, or lost it to another: it is announced
+    /// instead, also when later ones were announced already.
     pub(crate) fn not_pushed(&mut self, key: Key, conn: ConnId, now: Instant) {
         let Some(index) = self.indices.get(&conn).copied() else { return };
+        let Some(place) = self.cache.place(&key) else { return };
         if let Some(entry) = self.cache.get_mut(&key) {
             entry.have.clear(index);
-            self.announce_soon(now);
         }
+        if let Some(link) = self.link_of_mut(conn) {
+            link.announced = link.announced.min(place);
+        }
+        self.announce_soon(now);
     }
 
     /// Pushes to whom it is to be pushed and keeps it. Returns to how many it is announced.
@@ -529,17 +526,20 @@ impl Trees {
         out: &mut Vec<Order>,
     ) {
         let Some(conn) = self.link(index).map(|link| link.conn) else { return };
-        let tree = self.tree(stream);
-        tree.settle(now);
-        tree.pruned.clear(index);
-        if tree.parent != Some(index) {
-            tree.try_out(index, now);
+        // Of a stream that is known by announcements alone there is nothing to remember: whoever
+        // makes streams up would drive out the trees of those that are real.
+        let (mut is_first, mut late) = (true, None);
+        if let Some(tree) = self.trees.get_mut(&stream) {
+            tree.settle(now);
+            tree.wanted_again(index);
+            if tree.parent != Some(index) {
+                tree.try_out(index, !want.is_empty(), now);
+            }
+            is_first = tree
+                .first
+                .is_none_or(|first| want.iter().any(|(from, to)| (*from..=*to).contains(&first)));
+            late = tree.parent.filter(|parent| *parent != index && !want.is_empty());
         }
-        let is_first = match tree.first {
-            None => true,
-            Some(first) => want.iter().any(|(from, to)| (*from..=*to).contains(&first)),
-        };
-        let late = tree.parent.filter(|parent| *parent != index && !want.is_empty());
         out.push(Order::Graft { conn, stream: Some(stream), want });
         if is_first && self.shared.set(index) {
             out.push(Order::Graft { conn, stream: None, want: Vec::new() });
@@ -564,7 +564,7 @@ impl Trees {
             self.shared.set(index);
             return;
         };
-        self.tree(stream).eager.set(index);
+        let mut served = false;
         let mut room = MOST_IDS;
         for (from, to) in want {
             let to = to.min(from.saturating_add(room).saturating_sub(1));
@@ -574,10 +574,15 @@ impl Trees {
                     Some(order) => out.push(order),
                     None => gone(out, conn, stream, seq),
                 }
+                served |= !matches!(out.last(), Some(Order::Gone { .. }));
             }
             if room == 0 {
                 break;
             }
+        }
+        // A stream of which we have nothing has no tree here, whoever asks for it.
+        if served || self.trees.contains_key(&stream) {
+            self.tree(stream).eager.set(index);
         }
     }
 
@@ -589,12 +594,16 @@ impl Trees {
     }
 
     /// A link has no longer what it was asked for.
-    pub(crate) fn on_gone(&mut self, conn: ConnId, stream: StreamId, (from, to): (u64, u64)) {
-        let Some(index) = self.indices.get(&conn).copied() else { return };
+    /// Returns those that nobody else has announced either.
+    pub(crate) fn on_gone(
+        &mut self,
+        conn: ConnId,
+        stream: StreamId,
+        (from, to): (u64, u64),
+    ) -> Vec<u64> {
+        let Some(index) = self.indices.get(&conn).copied() else { return Vec::new() };
         let to = to.min(from.saturating_add(MOST_IDS).saturating_sub(1));
-        for seq in from..=to {
-            self.repair.has_not(&(stream, seq), index);
-        }
+        (from..=to).filter(|seq| self.repair.has_not(&(stream, *seq), index)).collect()
     }
 
     /// A link does not want a stream pushed, or nothing by way of the shared tree.
@@ -625,15 +634,18 @@ impl Trees {
         let is_due = |at: &Option<Instant>| at.is_some_and(|at| at <= now);
         let [waiting, others] = &self.announce;
         let (waiting, others) = (is_due(waiting), is_due(others));
+        let mut late = Bits::default();
+        while let Some((_, index)) = self.postponed.first().filter(|(at, _)| *at <= now) {
+            late.set(*index);
+            self.postponed.pop_first();
+        }
         let links = (0..).zip(&self.links);
         for (index, link) in links.filter_map(|(index, link)| Some((index, link.as_ref()?))) {
-            let postponed = self.postponed.iter().any(|(at, late)| *late == index && *at <= now);
             let due = if link.waits { waiting } else { others };
-            if due || postponed {
+            if due || late.has(index) {
                 conns.push(link.conn);
             }
         }
-        self.postponed.retain(|(at, _)| *at > now);
         for (slot, due) in self.announce.iter_mut().zip([waiting, others]) {
             if due {
                 *slot = None;

@@ -357,13 +357,15 @@ impl Node {
 
     // ---- what the inputs share ----
 
-    /// Time never runs backwards here.
+    /// Time never runs backwards here. What queues lost since is told: a queue that lost something
+    /// is full, so an input comes when its socket takes bytes, if none comes sooner.
     fn advance(&mut self, now: Instant) {
         #[cfg(peerline_planted)]
         if self.is_planted(crate::planted::Bug::BackwardTime) {
             let _passed = now.as_nanos() - self.now.as_nanos();
         }
         self.now = self.now.max(now);
+        self.announce_dropped();
     }
 
     fn greeting(&self, opening: Opening) -> Greeting {

@@ -326,8 +326,9 @@ impl Node {
         self.answering.expire(self.now);
     }
 
-    /// Finds out whether a neighbour that owes an answer is there at all.
-    fn probe(&mut self, conn: ConnId) {
+    /// Finds out whether a neighbour that owes an answer, or a broadcast, is there at all. A ping
+    /// that is out already is answered or not: another would put off the time when silence counts.
+    pub(super) fn probe(&mut self, conn: ConnId) {
         let probing = self.ready_mut(conn).is_none_or(|ready| ready.alive.awaits_pong());
         if !probing {
             self.ping(conn);

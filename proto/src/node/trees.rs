@@ -13,7 +13,7 @@ use crate::seen::StreamId;
 use crate::session::Phase;
 use crate::wire::encode;
 use crate::wire::json::Span;
-use crate::wire::native::{Named, announced, wanted};
+use crate::wire::native::{self, Decoded, Msg, Named, Received, announced, wanted};
 
 /// Bytes that may wait on a connection for an announcement to be written all the same: what is
 /// staged for one write.
@@ -124,7 +124,7 @@ impl Node {
         let seqs = seqs.split_once('-');
         let seqs = seqs.and_then(|(from, to)| from.parse().ok().zip(to.parse().ok()));
         if let (Some(stream), Some(seqs)) = (stream, seqs) {
-            self.broadcasts.trees.on_gone(conn, stream, seqs);
+            self.broadcasts.gone(conn, stream, seqs, self.now);
         }
         stream.is_some() && seqs.is_some()
     }
@@ -149,7 +149,7 @@ impl Node {
                     let re = alloc::format!("{originator}/{epoch}/{from}-{to}");
                     self.shape(conn, encode::error(&re, GONE));
                 }
-                Order::Ping { conn } => self.ping(conn),
+                Order::Ping { conn } => self.probe(conn),
             }
         }
         self.orders = orders;
@@ -167,6 +167,15 @@ impl Node {
             }
         }
         queued
+    }
+
+    /// Broadcasts that gave way to others in a queue are announced there instead.
+    pub(super) fn announce_dropped(&mut self) {
+        for (conn, frame) in self.links.take_dropped() {
+            if let Some(key) = key_of(&frame) {
+                self.broadcasts.trees.not_pushed(key, conn, self.now);
+            }
+        }
     }
 
     /// A line that shapes a tree, or repairs what it missed.
@@ -207,6 +216,16 @@ impl Node {
             self.shape(conn, encode::ihave(&ranges));
         }
     }
+}
+
+/// Which broadcast a line is, if it is one. Read again, since it is rare that this is asked.
+fn key_of(frame: &Frame) -> Option<Key> {
+    let line = Received::new(frame.as_bytes()).ok()?;
+    let Ok(Decoded { msg: Msg::Broadcast(said), .. }) = native::decode(line.text) else {
+        return None;
+    };
+    let stream = (said.originator.parse().ok()?, u32::try_from(said.epoch).ok()?);
+    Some((stream, said.seq))
 }
 
 /// The stream that a line names, if there can be one.

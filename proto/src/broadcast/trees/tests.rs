@@ -125,6 +125,8 @@ fn the_copy_of_a_first_broadcast_prunes_both_trees_and_of_a_later_one_its_own() 
     assert_eq!(pruned(&bench.gets_again(1, 1)), [], "once is enough");
     bench.gets(2, 0);
     assert_eq!(pruned(&bench.gets_again(2, 2)), [(2, false)]);
+    bench.pass(5000);
+    assert_eq!(pruned(&bench.gets_again(2, 2)), [(2, false)], "the word was lost");
 }
 
 #[test]
@@ -208,6 +210,38 @@ fn three_wins_running_graft_and_a_candidate_that_brings_nothing_is_banned() {
     bench.pass(60_000);
     let later: Vec<(usize, bool)> = (20..23).flat_map(|seq| win(&mut bench, seq)).collect();
     assert_eq!(later, [(1, false)]);
+}
+
+#[test]
+fn a_candidate_of_a_stream_that_speaks_rarely_has_its_time_when_it_speaks() {
+    let mut bench = Bench::new(2);
+    bench.gets(1, 0);
+    let rare = |bench: &mut Bench, seq| {
+        bench.pass(100_000);
+        win(bench, seq)
+    };
+    assert_eq!((2..5).flat_map(|seq| rare(&mut bench, seq)).collect::<Vec<_>>(), [(1, false)]);
+    bench.pass(100_000);
+    bench.gets(5, 1);
+    assert_eq!(bench.parent(), Some(1));
+    assert_eq!(pruned(&bench.gets_again(5, 0)), [(0, false)]);
+}
+
+#[test]
+fn streams_that_are_only_announced_or_asked_for_drive_out_no_tree() {
+    let mut bench = Bench::new(2);
+    bench.gets(1, 0);
+    for number in 0..5000_u32 {
+        let [_, _, high, low] = number.to_be_bytes();
+        let made_up =
+            (NodeId::from_random_bytes([high, low, 3, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0]), 1);
+        bench.trees.on_graft(conn(1), Some(made_up), [(1, 1)].into_iter(), &mut bench.out);
+        bench.trees.announced_new((made_up, 1), conn(1), Duration::ZERO, bench.now);
+    }
+    bench.pass(300);
+    assert!(grafted(&bench.tends()).len() > 1000);
+    assert_eq!(bench.trees.trees.len(), 1);
+    assert_eq!(bench.trees.trees.get(&stream(9)).and_then(|tree| tree.parent), Some(0));
 }
 
 #[test]
@@ -303,4 +337,15 @@ fn what_did_not_fit_a_queue_is_announced() {
     bench.trees.postpone(conn(1), bench.now);
     bench.pass(20);
     assert_eq!(bench.announces(1), [], "told once");
+}
+
+#[test]
+fn what_a_queue_lost_is_announced_though_later_ones_were() {
+    let mut bench = Bench::new(2);
+    (1..=3).for_each(|seq| drop(bench.gets(seq, 0)));
+    bench.pass(20);
+    assert_eq!(bench.announces(1), []);
+    bench.trees.not_pushed((stream(9), 2), conn(1), bench.now);
+    bench.pass(20);
+    assert_eq!(bench.announces(1), [(2, 2)]);
 }
