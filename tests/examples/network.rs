@@ -1,46 +1,56 @@
-//! Prints the quality of the broadcast trees: `network [NODES [SEED [SCENARIO]]]`, the scenario one
-//! of `everybody`, `some`, `bursts` and `crash`, else all.
+//! Prints the goals for broadcast trees and what was measured.
+//!
+//! `network table [SIZE…]` prints all rows, of these sizes of network or of all, each measured in a
+//! process of its own; `network NAME SIZE [SEEDS]` measures one. The last columns are CPU seconds
+//! of the row, and the most memory its process held, divided by its nodes; both need Linux.
 
-use std::time::{Duration, Instant};
+use std::process::{Command, ExitCode};
 
-use peerline_testkit::quality::scenarios;
+use peerline_testkit::quality::rows::{ROWS, Row};
 
-fn main() {
-    let mut args = std::env::args().skip(1);
-    let count = args.next().and_then(|text| text.parse().ok()).unwrap_or(1000);
-    let seed = args.next().and_then(|text| text.parse().ok()).unwrap_or(1);
-    let only = args.next();
-    let wants = |name: &str| only.as_deref().is_none_or(|only| only == name);
-    let began = Instant::now();
-    let done = || println!("    ({:.1} s)", began.elapsed().as_secs_f64());
-    if wants("everybody") {
-        println!("everybody, once a second, {count} nodes");
-        for figures in scenarios::everybody(count, 300, 3, seed, Duration::ZERO) {
-            println!("  {figures}");
-        }
-        done();
+/// A number in a file of `/proc/self`, by its line's name or else its place.
+fn proc(file: &str, name: &str) -> Option<f64> {
+    let text = std::fs::read_to_string(format!("/proc/self/{file}")).ok()?;
+    let line = text.lines().find(|line| line.starts_with(name))?;
+    line[name.len()..].split_whitespace().next()?.parse().ok()
+}
+
+fn measure(row: &Row, size: usize, seeds: u64) {
+    let lines = (row.run)(size, seeds);
+    let cpu = proc("schedstat", "").map_or(0.0, |nanos| nanos / 1e9);
+    let memory = proc("status", "VmHWM:").map_or(0.0, |kib| kib / 1024.0 / size as f64);
+    for line in lines {
+        println!("{line} {seeds} | {cpu:.0} | {memory:.2} |");
     }
-    if wants("some") {
-        println!("20 senders, 120 each, {count} nodes");
-        for figures in scenarios::some(count, 20, 120, seed, Duration::ZERO) {
-            println!("  {figures}");
+}
+
+fn table(sizes: &[usize]) -> std::io::Result<()> {
+    println!("| nodes: scenario | best known | goal | measured, mean (worst) | | seeds | CPU s | MiB |");
+    println!("|---|---|---|---|---|---|---|---|");
+    let program = std::env::current_exe()?;
+    for row in ROWS {
+        let wanted = |size: &&usize| sizes.is_empty() || sizes.contains(size);
+        for size in row.sizes.iter().filter(wanted) {
+            Command::new(&program).args([row.name, &size.to_string()]).status()?;
         }
-        done();
     }
-    if wants("bursts") {
-        println!("bursts of 20 senders, jitter 15 ms, {count} nodes");
-        for (figures, changes, unreached) in
-            scenarios::bursts(count, 20, 5, seed, Duration::from_millis(15))
-        {
-            println!("  {figures}  changes {:.2} %  unreached {unreached}", changes * 100.0);
-        }
-        done();
+    Ok(())
+}
+
+fn main() -> ExitCode {
+    let args: Vec<String> = std::env::args().skip(1).collect();
+    let number = |at: usize| args.get(at).and_then(|text| text.parse::<usize>().ok());
+    let name = args.first().map_or("table", String::as_str);
+    if name == "table" {
+        let sizes: Vec<usize> = (1..args.len()).filter_map(number).collect();
+        return table(&sizes).map_or(ExitCode::FAILURE, |()| ExitCode::SUCCESS);
     }
-    if wants("crash") {
-        for percent in [50, 70, 80, 90] {
-            let [first, second] = scenarios::crash(count, percent, seed);
-            println!("crash of {percent} %: first {first:?}, second {second:?}");
-        }
-        done();
-    }
+    let Some(row) = ROWS.iter().find(|row| row.name == name) else {
+        let names: Vec<&str> = ROWS.iter().map(|row| row.name).collect();
+        println!("table, or one of {}", names.join(", "));
+        return ExitCode::FAILURE;
+    };
+    let size = number(1).or(row.sizes.first().copied()).unwrap_or(100);
+    measure(row, size, number(2).map_or_else(|| (row.seeds)(size), |seeds| seeds as u64));
+    ExitCode::SUCCESS
 }

@@ -5,6 +5,9 @@
 //! has one latency of 10 to 50 ms, to which each segment adds an exponential delay if asked for;
 //! segments of a connection stay in order. One seed gives one run.
 
+pub mod crashes;
+pub mod hostile;
+pub mod rows;
 pub mod scenarios;
 mod wire;
 
@@ -30,9 +33,9 @@ pub struct Cast {
     pub by: usize,
     /// When.
     pub at: Instant,
-    /// Nodes that got it, the publisher left out.
+    /// Nodes of the audience that got it, the publisher left out.
     pub got: usize,
-    /// When the last one got it.
+    /// When the last of these got it.
     pub last: Instant,
     /// How many links it crossed to the node furthest away.
     pub hops: u32,
@@ -49,18 +52,80 @@ pub struct Quality {
     agenda: BTreeSet<(Instant, usize)>,
     /// What was published, by number.
     pub casts: Vec<Cast>,
+    /// The number of the first of which it is known by which ways it came.
+    first_known: usize,
+    /// Whether a node counts; all do until somebody says otherwise.
+    audience: Vec<bool>,
     rng: Entropy,
+}
+
+/// A network to be made: so many nodes, what draws its chances, and what each node is like.
+#[derive(Clone, Debug)]
+pub struct Setup {
+    /// Nodes.
+    pub count: usize,
+    /// One seed, one run.
+    pub seed: u64,
+    /// The mean of what each segment is delayed beyond its link's latency.
+    pub jitter: Duration,
+    /// Of every node.
+    pub config: Config,
+}
+
+impl Setup {
+    /// Default limits, no jitter.
+    pub fn new(count: usize, seed: u64) -> Self {
+        Self { count, seed, jitter: Duration::ZERO, config: Config::default() }
+    }
+
+    /// With so much jitter, in the mean.
+    #[must_use]
+    pub fn jittered(mut self, millis: u64) -> Self {
+        self.jitter = Duration::from_millis(millis);
+        self
+    }
+
+    /// The network, every node having dialled eight others.
+    pub fn connected(&self) -> Quality {
+        let mut net = Quality::new(self);
+        net.connect(8);
+        net
+    }
+}
+
+/// What a node does of what it should.
+#[derive(Copy, Clone, Debug, Eq, PartialEq)]
+pub enum Manner {
+    /// All.
+    Honest,
+    /// It forwards and announces nothing of others.
+    Silent,
+    /// It announces what it has and neither forwards nor serves it.
+    Lies,
 }
 
 #[derive(Debug)]
 struct Member {
     node: Node,
     alive: bool,
+    manner: Manner,
     /// When its timer is set, as the agenda has it.
     due: Option<Instant>,
     conns: BTreeMap<ConnId, Wire>,
-    /// The hops after which it got each broadcast of late.
-    hops: BTreeMap<usize, u32>,
+    /// The hops after which it got each broadcast of late; 0 if it did not, or published it.
+    hops: Vec<u8>,
+}
+
+impl Member {
+    /// Notes that the broadcast at this place of [`hops`](Self::hops) came by a way of that length.
+    fn note_way(&mut self, place: usize, hops: u8) {
+        if self.hops.len() <= place {
+            self.hops.resize(place + 1, 0);
+        }
+        if self.hops[place] == 0 {
+            self.hops[place] = hops;
+        }
+    }
 }
 
 fn addr_of(index: usize) -> SocketAddr {
@@ -69,33 +134,35 @@ fn addr_of(index: usize) -> SocketAddr {
 }
 
 impl Quality {
-    /// Nodes that know nobody. `jitter` is the mean of what each segment is delayed beyond its
-    /// link's latency.
-    pub fn new(count: usize, seed: u64, jitter: Duration) -> Self {
-        let mut rng = Entropy::new(seed);
+    /// Nodes that know nobody.
+    pub fn new(setup: &Setup) -> Self {
+        let (count, mut rng) = (setup.count, Entropy::new(setup.seed));
         let mut nodes = Vec::new();
         for index in 0..count {
             let (mut id, mut seed) = ([0; 16], [0; 32]);
             id.iter_mut().chain(&mut seed).for_each(|byte| *byte = rng.below(256) as u8);
             let identity = Identity::new(NodeId::from_random_bytes(id));
             let start = Start::new(Instant::ZERO, UnixTime::from_millis(1_700_000_000_000));
-            let mut node = Node::new(Config::default(), identity, seed, start);
+            let mut node = Node::new(setup.config.clone(), identity, seed, start);
             node.listening(addr_of(index), Instant::ZERO);
             nodes.push(Member {
                 node,
                 alive: true,
+                manner: Manner::Honest,
                 due: None,
                 conns: BTreeMap::new(),
-                hops: BTreeMap::new(),
+                hops: Vec::new(),
             });
         }
         Self {
             now: Instant::ZERO,
             by_addr: (0..count).map(|index| (addr_of(index), index)).collect(),
             nodes,
-            wires: Wires::new(jitter),
+            wires: Wires::new(setup.jitter),
             agenda: BTreeSet::new(),
             casts: Vec::new(),
+            first_known: 0,
+            audience: vec![true; count],
             rng,
         }
     }
@@ -154,6 +221,48 @@ impl Quality {
         self.nodes[index].alive = false;
     }
 
+    /// From now on a node does so much of what it should.
+    pub fn behave(&mut self, index: usize, manner: Manner) {
+        self.nodes[index].manner = manner;
+    }
+
+    /// Only these count when it is said who got a broadcast. Returns how many that are.
+    pub fn watch(&mut self, audience: &BTreeSet<usize>) -> usize {
+        self.audience = (0..self.len()).map(|index| audience.contains(&index)).collect();
+        audience.len()
+    }
+
+    /// The peers on all connections of a node that are established, each as often as there are
+    /// connections.
+    pub fn neighbours(&self, of: usize) -> impl Iterator<Item = usize> + '_ {
+        self.nodes[of].conns.values().filter(|wire| wire.theirs.is_some()).map(|wire| wire.peer)
+    }
+
+    /// Says these lines on every connection of a node, in its name.
+    pub fn say(&mut self, by: usize, lines: &[u8]) {
+        let conns: Vec<(ConnId, ConnId)> = self.nodes[by]
+            .conns
+            .iter()
+            .filter_map(|(conn, wire)| Some((*conn, wire.theirs.filter(|_| !wire.ended)?)))
+            .collect();
+        for (conn, theirs) in conns {
+            let bytes = lines.to_vec();
+            self.send(by, conn, wire::What::Bytes { conn: theirs, bytes, hops: Vec::new() });
+        }
+    }
+
+    /// So many different nodes, drawn, but not these.
+    pub fn draw(&mut self, count: usize, but: &BTreeSet<usize>) -> BTreeSet<usize> {
+        let mut drawn = BTreeSet::new();
+        while drawn.len() < count.min(self.len() - but.len()) {
+            let index = self.below(self.len());
+            if !but.contains(&index) {
+                drawn.insert(index);
+            }
+        }
+        drawn
+    }
+
     /// Publishes a broadcast of about 1 KiB. Returns its number.
     pub fn publish(&mut self, by: usize) -> usize {
         let number = self.casts.len();
@@ -161,7 +270,6 @@ impl Quality {
         let body = Payload::encode(&body).expect("a text");
         let now = self.now;
         self.casts.push(Cast { by, at: now, got: 0, last: now, hops: 0 });
-        self.nodes[by].hops.insert(number, 0);
         self.nodes[by].node.broadcast("Q", &body, now).expect("it fits");
         self.after(by);
         number
@@ -213,8 +321,9 @@ impl Quality {
             }
             wire::What::Bytes { conn, bytes, hops } => {
                 for (number, hop) in hops {
-                    let known = self.nodes[to].hops.entry(number).or_insert(hop);
-                    *known = (*known).min(hop);
+                    if let Some(place) = number.checked_sub(self.first_known) {
+                        self.nodes[to].note_way(place, hop);
+                    }
                 }
                 self.nodes[to].node.received(conn, &bytes, now);
             }
@@ -257,15 +366,28 @@ impl Quality {
         }
         while let Some(event) = self.nodes[index].node.poll_event() {
             if let Event::Message(message) = event {
-                let number: usize = message.body()[1..11].parse().expect("ours");
-                let hops = self.nodes[index].hops.get(&number).copied().unwrap_or(0);
-                let cast = &mut self.casts[number];
-                cast.got += 1;
-                cast.last = self.now;
-                cast.hops = cast.hops.max(hops);
+                let number = message.body().get(1..11).and_then(|number| number.parse().ok());
+                number.into_iter().for_each(|number| self.got(index, number));
             }
         }
         self.schedule(index);
+    }
+
+    /// A node got a broadcast of ours.
+    fn got(&mut self, index: usize, number: usize) {
+        let hops = self.way(index, number);
+        let Some(cast) = self.casts.get_mut(number).filter(|_| self.audience[index]) else {
+            return;
+        };
+        cast.got += 1;
+        cast.last = self.now;
+        cast.hops = cast.hops.max(hops.into());
+    }
+
+    /// How many links a broadcast crossed to a node, if that is still known.
+    fn way(&self, index: usize, number: usize) -> u8 {
+        let place = number.checked_sub(self.first_known);
+        place.and_then(|place| self.nodes[index].hops.get(place)).copied().unwrap_or(0)
     }
 
     fn schedule(&mut self, index: usize) {
@@ -295,10 +417,15 @@ impl Quality {
                 break;
             }
             member.node.sent(conn, bytes.len(), now);
-            let hops = numbers_in(&bytes)
-                .map(|number| (number, member.hops.get(&number).map_or(1, |hops| hops + 1)));
-            let hops: Vec<(usize, u32)> = hops.collect();
-            let Some(theirs) = member.conns.get(&conn).and_then(|wire| wire.theirs) else { break };
+            if member.manner != Manner::Honest {
+                let own = member.node.id().to_string();
+                bytes = what_is_said(&bytes, member.manner, &own);
+            }
+            let numbers = numbers_in(&bytes);
+            let hops = numbers.map(|number| (number, self.way(index, number).saturating_add(1)));
+            let hops: Vec<(usize, u8)> = hops.collect();
+            let wire = self.nodes[index].conns.get(&conn);
+            let Some(theirs) = wire.and_then(|wire| wire.theirs) else { break };
             self.send(index, conn, wire::What::Bytes { conn: theirs, bytes, hops });
         }
     }
@@ -346,6 +473,16 @@ impl Quality {
         (0..self.len()).map(|index| testing::tree(self.node(index), stream).1).collect()
     }
 
+    /// How many living nodes have this node for their parent in a stream.
+    pub fn children(&self, of: usize, originator: usize) -> usize {
+        let parents = (0..).zip(self.parents(originator));
+        let is_child = |(index, parent): (usize, Option<ConnId>)| {
+            let wire = parent.and_then(|parent| self.nodes[index].conns.get(&parent));
+            self.is_alive(index) && wire.is_some_and(|wire| wire.peer == of)
+        };
+        parents.map(is_child).filter(|is_child| *is_child).count()
+    }
+
     /// A number below `bound` from the run's own randomness.
     pub fn below(&mut self, bound: usize) -> usize {
         self.rng.below(bound as u64) as usize
@@ -356,10 +493,23 @@ impl Quality {
         self.nodes.iter().map(|member| of(&member.node)).sum()
     }
 
-    /// Forgets by which ways old broadcasts came.
-    pub fn forget_hops(&mut self) {
-        self.nodes.iter_mut().for_each(|member| member.hops.clear());
+    /// Forgets by which ways the broadcasts so far came.
+    pub fn forget_ways(&mut self) {
+        self.first_known = self.casts.len();
+        self.nodes.iter_mut().for_each(|member| member.hops = Vec::new());
     }
+}
+
+/// What of its lines a node says in truth.
+fn what_is_said(bytes: &[u8], manner: Manner, own: &str) -> Vec<u8> {
+    let lines = bytes.split_inclusive(|byte| *byte == b'\n');
+    let is_said = |line: &&[u8]| {
+        let text = String::from_utf8_lossy(line);
+        let of_another = text.contains("\"msgtype\":\"broadcast\"") && !text.contains(own);
+        let announces = text.contains("\"msgtype\":\"ihave\"");
+        !of_another && !(announces && manner == Manner::Silent)
+    };
+    lines.filter(is_said).flatten().copied().collect()
 }
 
 /// The numbers of the broadcasts in a segment.

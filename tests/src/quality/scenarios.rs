@@ -1,11 +1,13 @@
-//! What is measured: who publishes when, who dies, and what it came to.
+//! What is measured of trees that grow and settle: who publishes when, and what it came to.
 
 use std::fmt;
 use std::time::Duration;
 
-use super::Quality;
+use peerline_proto::ConnId;
 
-/// What a row of broadcasts came to.
+use super::{Cast, Quality, Setup};
+
+/// What some broadcasts came to.
 #[derive(Copy, Clone, Debug, Default)]
 pub struct Figures {
     /// Broadcasts.
@@ -16,9 +18,9 @@ pub struct Figures {
     pub rmr: f64,
     /// Hops to the node furthest away, mean over the broadcasts.
     pub ldh: f64,
-    /// Time until the last node had it, mean and worst.
+    /// Time until the last node had it, mean over the broadcasts.
     pub last: Duration,
-    /// The worst of them.
+    /// The worst of these times.
     pub worst: Duration,
     /// Bytes of announcements, grafts and prunes per delivery.
     pub control: f64,
@@ -65,7 +67,7 @@ impl Part {
         let duplicates = net.sum(|node| node.stats().duplicates) - self.duplicates;
         let control = net.sum(|node| node.stats().tree_bytes) - self.control;
         let got: usize = casts.iter().map(|cast| cast.got).sum();
-        let took = |cast: &super::Cast| cast.last.saturating_since(cast.at);
+        let took = |cast: &Cast| cast.last.saturating_since(cast.at);
         Figures {
             casts: casts.len(),
             missed: (audience * casts.len()).saturating_sub(got),
@@ -78,121 +80,120 @@ impl Part {
     }
 }
 
-/// Each broadcast from another sender, one a second; the very first, which floods, is left out. In
-/// `parts` equal parts, so that one sees whether it gets worse.
-pub fn everybody(
-    count: usize,
-    casts: usize,
-    parts: usize,
-    seed: u64,
-    jitter: Duration,
-) -> Vec<Figures> {
-    let mut net = Quality::new(count, seed, jitter);
-    net.connect(8);
+/// A network whose very first broadcast, which floods, is over.
+pub(super) fn warm(setup: &Setup) -> Quality {
+    let mut net = setup.connected();
     net.publish(0);
     net.run_for(Duration::from_secs(3));
+    net
+}
+
+/// Each broadcast from a node that is drawn anew, one a second; the very first, which floods, is
+/// left out. In equal parts, so that one sees whether it gets worse.
+pub fn everybody(setup: &Setup, casts: usize, parts: usize) -> Vec<Figures> {
+    let mut net = warm(setup);
     let mut figures = Vec::new();
     for _ in 0..parts {
+        net.forget_ways();
         let part = Part::begin(&net);
         for _ in 0..casts / parts {
-            let by = net.below(count);
+            let by = net.below(setup.count);
             net.publish(by);
             net.run_for(Duration::from_secs(1));
         }
         net.run_for(Duration::from_secs(1));
-        figures.push(part.end(&net, count - 1));
-        net.forget_hops();
+        figures.push(part.end(&net, setup.count - 1));
     }
     figures
 }
 
-/// Some senders again and again, the first and the second half of it.
-pub fn some(
-    count: usize,
-    senders: usize,
-    each: usize,
-    seed: u64,
-    jitter: Duration,
-) -> Vec<Figures> {
-    let mut net = Quality::new(count, seed, jitter);
-    net.connect(8);
-    let mut figures = Vec::new();
-    for _ in 0..2 {
+/// Some senders again and again, a tenth of a second apart: the first and the second half of it.
+pub fn some(setup: &Setup, senders: usize, each: usize) -> [Figures; 2] {
+    let mut net = setup.connected();
+    [(); 2].map(|()| {
+        net.forget_ways();
         let part = Part::begin(&net);
-        for _ in 0..each / 2 {
-            for sender in 0..senders {
-                net.publish(sender * count / senders);
-                net.run_for(Duration::from_millis(100));
-            }
+        for number in 0..each / 2 * senders {
+            net.publish(number % senders * setup.count / senders);
+            net.run_for(Duration::from_millis(100));
         }
         net.run_for(Duration::from_secs(1));
-        figures.push(part.end(&net, count - 1));
-        net.forget_hops();
-    }
-    figures
+        part.end(&net, setup.count - 1)
+    })
 }
 
-/// Bursts of all senders at once: for each burst its figures, how many nodes changed their parent
-/// per broadcast (a share), and how many were not reached over eager links after it.
-pub fn bursts(
-    count: usize,
-    senders: usize,
-    bursts: usize,
-    seed: u64,
-    jitter: Duration,
-) -> Vec<(Figures, f64, usize)> {
-    let mut net = Quality::new(count, seed, jitter);
-    net.connect(8);
+/// What a burst came to.
+#[derive(Copy, Clone, Debug, Default)]
+pub struct Burst {
+    /// As of any broadcasts.
+    pub figures: Figures,
+    /// Which share of the nodes changed its parent, per broadcast.
+    pub changes: f64,
+    /// How many nodes were not reached over eager links after it, in the worst stream.
+    pub unreached: usize,
+}
+
+impl fmt::Display for Burst {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let (figures, unreached) = (self.figures, self.unreached);
+        write!(f, "{figures}  changes {:.3} %  unreached {unreached}", self.changes * 100.0)
+    }
+}
+
+/// Bursts: of each sender so many broadcasts 5 ms apart, all senders at once. Between two of them
+/// the network is quiet for 5 s. One broadcast went before, unless the network is to be `cold`.
+pub fn bursts(setup: &Setup, senders: usize, each: usize, bursts: usize, cold: bool) -> Vec<Burst> {
+    let mut net = if cold { setup.connected() } else { warm(setup) };
+    let senders: Vec<usize> =
+        (1..=senders).map(|sender| sender * setup.count / senders - 1).collect();
+    let mut parents: Vec<Parents> =
+        senders.iter().map(|sender| Parents::of(&net, *sender)).collect();
     let mut rows = Vec::new();
     for _ in 0..bursts {
+        net.forget_ways();
         let part = Part::begin(&net);
-        let senders: Vec<usize> = (0..senders).map(|sender| sender * count / senders).collect();
         let mut changes = 0;
-        for _ in 0..200 / senders.len().max(1) * senders.len() / senders.len().max(1) {
+        for _ in 0..each {
             for sender in &senders {
-                let before = net.parents(*sender);
                 net.publish(*sender);
-                net.run_for(Duration::from_millis(5) / senders.len() as u32);
-                let after = net.parents(*sender);
-                changes += before.iter().zip(&after).filter(|(a, b)| a != b).count();
             }
+            net.run_for(Duration::from_millis(5));
+            changes += parents.iter_mut().map(|parents| parents.changes(&net)).sum::<usize>();
         }
-        net.run_for(Duration::from_secs(5));
-        let figures = part.end(&net, count - 1);
-        let share = changes as f64 / figures.casts.max(1) as f64 / count as f64;
-        let unreached = senders.iter().map(|sender| net.unreached(*sender)).max().unwrap_or(0);
-        rows.push((figures, share, unreached));
-        net.forget_hops();
+        for _ in 0..100 {
+            net.run_for(Duration::from_millis(50));
+            changes += parents.iter_mut().map(|parents| parents.changes(&net)).sum::<usize>();
+        }
+        let figures = part.end(&net, setup.count - 1);
+        rows.push(Burst {
+            figures,
+            changes: changes as f64 / figures.casts.max(1) as f64 / setup.count as f64,
+            unreached: senders.iter().map(|sender| net.unreached(*sender)).max().unwrap_or(0),
+        });
     }
     rows
 }
 
-/// A share of the nodes dies silently, then one of the living publishes for the first time: how
-/// many of its component got it, and by when; and the same of a second broadcast 5 s later.
-pub fn crash(count: usize, percent: usize, seed: u64) -> [(usize, usize, Duration); 2] {
-    let mut net = Quality::new(count, seed, Duration::ZERO);
-    net.connect(8);
-    for sender in 0..5 {
-        net.publish(sender * count / 5);
-        net.run_for(Duration::from_secs(1));
+/// The parents of all nodes in a stream, as they were last seen.
+struct Parents {
+    originator: usize,
+    known: Vec<Option<ConnId>>,
+}
+
+impl Parents {
+    fn of(net: &Quality, originator: usize) -> Self {
+        Self { originator, known: net.parents(originator) }
     }
-    let mut dead = 0;
-    while dead < count * percent / 100 {
-        let index = net.below(count);
-        if net.is_alive(index) {
-            net.crash(index);
-            dead += 1;
+
+    /// How many nodes have another parent than when this was last asked; a first one is no change.
+    fn changes(&mut self, net: &Quality) -> usize {
+        let mut changes = 0;
+        for (known, parent) in self.known.iter_mut().zip(net.parents(self.originator)) {
+            if let Some(parent) = parent {
+                changes += usize::from(known.is_some_and(|known| known != parent));
+                *known = Some(parent);
+            }
         }
+        changes
     }
-    let living: Vec<usize> = net.living().collect();
-    let by = living.into_iter().max_by_key(|index| net.component(*index).len()).unwrap_or(0);
-    let component = net.component(by).len() - 1;
-    let first = net.publish(by);
-    net.run_for(Duration::from_secs(5));
-    let second = net.publish(by);
-    net.run_for(Duration::from_secs(30));
-    [first, second].map(|number| {
-        let cast = &net.casts[number];
-        (cast.got, component, cast.last.saturating_since(cast.at))
-    })
 }

@@ -42,7 +42,7 @@ pub(super) enum What {
     Bytes {
         conn: ConnId,
         bytes: Vec<u8>,
-        hops: Vec<(usize, u32)>,
+        hops: Vec<(usize, u8)>,
     },
     End {
         conn: ConnId,
