@@ -241,7 +241,7 @@ impl Stage {
 
 fn peer_id(index: usize) -> NodeId {
     let mut bytes = [9; 16];
-    bytes[..8].copy_from_slice(&(index as u64).to_be_bytes());
+    bytes[..4].copy_from_slice(&(index as u32).to_be_bytes());
     NodeId::from_random_bytes(bytes)
 }
 

@@ -73,6 +73,8 @@ struct Plan {
     runs: usize,
     /// How long an idle node is watched.
     idle: Duration,
+    /// How many connections a node is to hold.
+    connections: usize,
     peers: bool,
     pinned: bool,
 }
@@ -86,6 +88,7 @@ impl Plan {
             seconds: 0.8,
             runs: 5,
             idle: Duration::from_secs(60),
+            connections: 10_000,
             peers: true,
             pinned: can_pin(),
         };
@@ -107,6 +110,7 @@ impl Plan {
                     (plan.seconds, plan.runs) = (0.2, 1);
                     plan.idle = Duration::from_secs(10);
                 }
+                "--connections" => plan.connections = args.next()?.parse().ok()?,
                 "--no-peers" => plan.peers = false,
                 "--free" => plan.pinned = false,
                 _ => return None,

@@ -37,6 +37,8 @@ struct Peer {
     socket: TcpStream,
     /// The beginning of a line.
     rest: Vec<u8>,
+    /// What a node says when it lets us go.
+    last: String,
 }
 
 impl Peer {
@@ -47,18 +49,18 @@ impl Peer {
         socket.connect(&to.into()).unwrap();
         let mut socket = TcpStream::from(socket);
         let mut id = [9; 16];
-        id[..8].copy_from_slice(&(index as u64).to_be_bytes());
+        id[..4].copy_from_slice(&(index as u32).to_be_bytes());
         let id = NodeId::from_random_bytes(id);
         writeln!(socket, "{{\"msgtype\":\"hello\",\"nodeid\":\"{id}\",\"version\":1}}").unwrap();
         socket.set_nonblocking(true).unwrap();
-        Self { socket, rest: Vec::new() }
+        Self { socket, rest: Vec::new(), last: String::new() }
     }
 
     fn answer(&mut self) -> io::Result<()> {
         let mut buffer = [0; 4096];
         loop {
             match self.socket.read(&mut buffer) {
-                Ok(0) => return Err(ErrorKind::UnexpectedEof.into()),
+                Ok(0) => return Err(io::Error::new(ErrorKind::UnexpectedEof, self.last.clone())),
                 Ok(count) => self.hear(&buffer[..count])?,
                 Err(error) if error.kind() == ErrorKind::WouldBlock => return Ok(()),
                 Err(error) => return Err(error),
@@ -73,6 +75,8 @@ impl Peer {
             if line.starts_with(b"{\"msgtype\":\"ping\"") {
                 line[13] = b'o'; // a pong is the ping with another letter
                 self.socket.write_all(&line)?;
+            } else if line.starts_with(b"{\"msgtype\":\"bye\"") {
+                self.last = String::from_utf8_lossy(&line).into_owned();
             }
         }
         if self.rest.is_empty() {

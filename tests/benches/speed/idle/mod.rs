@@ -19,8 +19,6 @@ use crate::Plan;
 use crate::rows::{Rows, Spread};
 use crate::stage::Process;
 
-/// Connections at once. The first counts beside the message's cost at the second.
-const COUNTS: [usize; 2] = [64, 10_000];
 /// Peers of the node whose idle CPU is measured, as many as may dial it by default.
 const PEERS: usize = 64;
 /// Longest wait for all connections.
@@ -38,7 +36,7 @@ pub(crate) fn measure(plan: &Plan, rows: &mut Rows) {
             Err(error) => eprintln!("{who}, idle: {error}"),
         }
     }
-    for count in COUNTS {
+    for count in [PEERS, plan.connections] {
         let mut runs: Vec<Vec<Figures>> = vec![Vec::new(); plan.runtimes.len()];
         for turn in 0..plan.runs.min(3) * plan.runtimes.len() {
             let index = turn % plan.runtimes.len();
