@@ -122,20 +122,9 @@ impl Trees {
 
     // ---- links ----
 
-    /// These connections, and no others, carry native peers. With each, whether our id is the
-    /// larger of the two.
-    pub(crate) fn keep_links(&mut self, carriers: &[(ConnId, bool)], now: Instant) {
-        let wanted: BTreeSet<ConnId> = carriers.iter().map(|(conn, _)| *conn).collect();
-        let known: Vec<ConnId> = self.indices.keys().copied().collect();
-        for conn in known.into_iter().filter(|conn| !wanted.contains(conn)) {
-            self.link_down(conn);
-        }
-        for (conn, larger) in carriers {
-            self.link_up(*conn, *larger, now);
-        }
-    }
-
-    fn link_up(&mut self, conn: ConnId, larger: bool, now: Instant) {
+    /// This connection carries a native peer. `larger` says whether our id is the larger of the
+    /// two.
+    pub(crate) fn link_up(&mut self, conn: ConnId, larger: bool, now: Instant) {
         if self.indices.contains_key(&conn) {
             return;
         }
@@ -176,8 +165,8 @@ impl Trees {
         start
     }
 
-    /// The connection is no link any more.
-    fn link_down(&mut self, conn: ConnId) {
+    /// This connection carries nobody any more.
+    pub(crate) fn link_down(&mut self, conn: ConnId) {
         let Some(index) = self.indices.remove(&conn) else { return };
         if let Some(slot) = self.links.get_mut(usize::from(index)) {
             *slot = None;

@@ -125,9 +125,11 @@ impl Node {
         if max_peers != 0 && self.peers.len() >= max_peers {
             return Err(CloseReason::Full { peers: self.peers.len(), limit: max_peers });
         }
-        let inbound = if side == Side::Listener { self.inbound_peers() } else { 0 };
-        if side == Side::Listener && inbound >= max_inbound {
-            return Err(CloseReason::Full { peers: inbound, limit: max_inbound });
+        if side == Side::Listener && self.peers.len() >= max_inbound {
+            let inbound = self.inbound_peers(); // of all, one by one: only when it may matter
+            if inbound >= max_inbound {
+                return Err(CloseReason::Full { peers: inbound, limit: max_inbound });
+            }
         }
         Ok(())
     }
@@ -235,9 +237,9 @@ impl Node {
         version: u64,
     ) {
         let node = peer.node();
-        self.emit(Event::PeerUp { peer, conn, addr, side });
+        self.emit(Event::PeerUp { peer: peer.clone(), conn, addr, side });
         self.introduce(conn, version);
-        self.update_trees();
+        self.update_trees(&peer, None);
         if let Some(node) = node {
             self.found_way(node);
         }
@@ -281,7 +283,7 @@ impl Node {
                 for conn in close {
                     self.end(conn, CloseReason::Duplicate, Parting::Bye(ByeReason::Duplicate));
                 }
-                self.update_trees();
+                self.update_trees(peer, None);
             }
         }
     }

@@ -72,11 +72,14 @@ impl Node {
         }
         let owed = self.links.is_blocked(conn);
         let loser = peer.clone().filter(|_| reason == CloseReason::Duplicate);
-        let (gone, stays) = match peer {
-            Some(peer) if self.peers.depart(&peer, conn) == Departure::Last => (Some(peer), None),
-            peer => (None, peer.filter(|_| owed)),
+        let left = peer.as_ref().map(|peer| self.peers.depart(peer, conn));
+        if let Some(peer) = &peer {
+            self.update_trees(peer, Some(conn));
+        }
+        let (gone, stays) = match left {
+            Some(Departure::Last) => (peer, None),
+            Some(Departure::StillUp | Departure::Stranger) | None => (None, peer.filter(|_| owed)),
         };
-        self.update_trees();
         #[cfg(peerline_planted)]
         if let (Some(peer), true) = (&gone, self.is_planted(crate::planted::Bug::EventTwice)) {
             self.emit(Event::PeerDown { peer: peer.clone(), conn, reason: reason.clone() });

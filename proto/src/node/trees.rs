@@ -27,13 +27,19 @@ impl Node {
 
     /// Tells the trees which connections carry native peers, after some peer came, went, or changed
     /// its connection.
-    pub(super) fn update_trees(&mut self) {
-        let mut carriers: Vec<(ConnId, bool)> = Vec::new();
-        for (peer, conn) in self.peers.iter() {
-            let (PeerId::Node(id), Some(conn)) = (peer, conn) else { continue };
-            carriers.push((conn, self.id > *id));
+    pub(super) fn update_trees(&mut self, peer: &PeerId, ended: Option<ConnId>) {
+        let PeerId::Node(id) = peer else { return };
+        let trees = &mut self.broadcasts.trees;
+        let (carrier, others) = match self.peers.conns(peer) {
+            [carrier, others @ ..] => (Some(*carrier), others),
+            [] => (None, [].as_slice()),
+        };
+        for conn in ended.iter().chain(others) {
+            trees.link_down(*conn);
         }
-        self.broadcasts.trees.keep_links(&carriers, self.now);
+        if let Some(carrier) = carrier {
+            trees.link_up(carrier, self.id > *id, self.now);
+        }
     }
 
     #[cfg(feature = "testing")]

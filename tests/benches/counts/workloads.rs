@@ -26,7 +26,7 @@ const fn workload(name: &'static str, times: u64, prepare: fn(u64) -> Work) -> W
     Workload { name, times, prepare }
 }
 
-pub(crate) const WORKLOADS: [Workload; 11] = [
+pub(crate) const WORKLOADS: [Workload; 12] = [
     workload("receive_64", 4_000, |times| receive(times, &text(64))),
     workload("receive_1k", 4_000, |times| receive(times, &text(1024))),
     workload("receive_escapes", 1_000, |times| receive(times, &escapes())),
@@ -37,6 +37,7 @@ pub(crate) const WORKLOADS: [Workload; 11] = [
     workload("send_direct_1k", 2_000, send_direct),
     workload("ping_pong", 2_000, ping_pong),
     workload("handshake", 200, handshake),
+    workload("join_among_1000", 100, join_among),
     workload("idle_timers_1000", 1_000, idle_timers),
 ];
 
@@ -145,11 +146,22 @@ fn handshake(times: u64) -> Work {
     })
 }
 
+/// One more peer, where there are a thousand.
+fn join_among(times: u64) -> Work {
+    let (before, after) = (1000, 1000 + times as usize);
+    let mut stage = Stage::new(LISTENER, many(after), before);
+    Box::new(move || {
+        for index in before..after {
+            stage.join(index);
+            stage.settle();
+        }
+        assert_eq!(stage.node.peer_count(), after);
+    })
+}
+
 /// A minute of an idle connection, of a thousand: peers that answer pings and say nothing else.
 fn idle_timers(times: u64) -> Work {
-    let mut limits = Limits::default();
-    (limits.max_inbound, limits.half_open) = (2 * times as usize, 2 * times as usize);
-    let mut stage = Stage::new(LISTENER, limits, times as usize);
+    let mut stage = Stage::new(LISTENER, many(times as usize), times as usize);
     let until = START + Duration::from_secs(60);
     Box::new(move || {
         while let Some(now) = stage.node.poll_timeout().filter(|now| *now <= until) {
@@ -159,6 +171,13 @@ fn idle_timers(times: u64) -> Work {
         }
         assert_eq!(stage.node.peer_count() as u64, times);
     })
+}
+
+/// Room for so many peers.
+fn many(peers: usize) -> Limits {
+    let mut limits = Limits::default();
+    (limits.max_inbound, limits.half_open) = (2 * peers, 2 * peers);
+    limits
 }
 
 /// Broadcasts as a node writes them.
@@ -193,16 +212,21 @@ impl Stage {
         let node = Node::new(config, identity, [7; 32], Start::default());
         let mut stage = Self { node, conns: Vec::new(), now: START };
         for index in 0..count {
-            let addr = SocketAddr::from(([127, 0, 0, 1], 10_000 + index as u16));
-            let conn = stage.node.accepted(addr, START).unwrap();
-            stage.conns.push(conn);
-            let id = peer_id(index);
-            let hello = format!("{{\"msgtype\":\"hello\",\"nodeid\":\"{id}\",\"version\":1}}\n");
-            stage.node.received(conn, hello.as_bytes(), START);
+            stage.join(index);
         }
         stage.settle();
         assert_eq!(stage.node.peer_count(), count);
         stage
+    }
+
+    /// A peer that dialled us says hello.
+    fn join(&mut self, index: usize) {
+        let addr = SocketAddr::from(([127, 0, 0, 1], 10_000 + index as u16));
+        let conn = self.node.accepted(addr, START).unwrap();
+        self.conns.push(conn);
+        let id = peer_id(index);
+        let hello = format!("{{\"msgtype\":\"hello\",\"nodeid\":\"{id}\",\"version\":1}}\n");
+        self.node.received(conn, hello.as_bytes(), START);
     }
 
     /// Reads bytes of a peer as a driver does. Returns how many messages were delivered.

@@ -27,8 +27,7 @@ impl Bench {
     /// Links 0, 1, 2, …; our node id is the smaller one on each.
     fn new(links: u32) -> Self {
         let mut trees = Trees::new(&Limits::default());
-        let carriers: Vec<(ConnId, bool)> = (0..links).map(|slot| (conn(slot), false)).collect();
-        trees.keep_links(&carriers, Instant::ZERO);
+        (0..links).for_each(|slot| trees.link_up(conn(slot), false, Instant::ZERO));
         Self { trees, now: Instant::ZERO, out: Vec::new() }
     }
 
@@ -258,7 +257,8 @@ fn wins_in_one_moment_are_one_win() {
 #[test]
 fn the_larger_id_waits_and_is_silent_about_what_the_other_announced() {
     let mut trees = Trees::new(&Limits::default());
-    trees.keep_links(&[(conn(0), false), (conn(1), true)], Instant::ZERO);
+    trees.link_up(conn(0), false, Instant::ZERO);
+    trees.link_up(conn(1), true, Instant::ZERO);
     let mut bench = Bench { trees, now: Instant::ZERO, out: Vec::new() };
     bench.gets(1, 0);
     bench.trees.on_prune(conn(1), Some(stream(9)));
@@ -276,7 +276,7 @@ fn the_larger_id_waits_and_is_silent_about_what_the_other_announced() {
 fn a_new_link_hears_what_is_kept() {
     let mut bench = Bench::new(1);
     (1..=5).for_each(|seq| drop(bench.gets(seq, 0)));
-    bench.trees.keep_links(&[(conn(0), false), (conn(1), false)], bench.now);
+    bench.trees.link_up(conn(1), false, bench.now);
     bench.pass(20);
     assert_eq!(bench.announces(1), [(1, 5)]);
     assert!(pushed(&bench.gets(6, 0)).is_empty(), "a new link is lazy in a known stream");
@@ -291,7 +291,7 @@ fn a_link_that_is_gone_or_suspect_is_nobodys_parent() {
     assert_eq!(pushed(&bench.gets(2, 1)), [2], "a suspect is not pushed to");
     bench.trees.suspect(conn(0), false);
     assert_eq!(pushed(&bench.gets(3, 1)), [0, 2]);
-    bench.trees.keep_links(&[(conn(0), false), (conn(2), false)], bench.now);
+    bench.trees.link_down(conn(1));
     assert_eq!((bench.parent(), pushed(&bench.gets(4, 2))), (None, Vec::from([0])));
 }
 
