@@ -25,7 +25,9 @@ fn measure(row: &Row, size: usize, seeds: u64) {
 }
 
 fn table(sizes: &[usize]) -> std::io::Result<()> {
-    println!("| nodes: scenario | best known | goal | measured, mean (worst) | | seeds | CPU s | MiB |");
+    println!(
+        "| nodes: scenario | best known | goal | measured, mean (worst) | | seeds | CPU s | MiB |"
+    );
     println!("|---|---|---|---|---|---|---|---|");
     let program = std::env::current_exe()?;
     for row in ROWS {
@@ -50,7 +52,7 @@ fn main() -> ExitCode {
         println!("table, or one of {}", names.join(", "));
         return ExitCode::FAILURE;
     };
-    let size = number(1).or(row.sizes.first().copied()).unwrap_or(100);
+    let size = number(1).or_else(|| row.sizes.first().copied()).unwrap_or(100);
     measure(row, size, number(2).map_or_else(|| (row.seeds)(size), |seeds| seeds as u64));
     ExitCode::SUCCESS
 }

@@ -74,7 +74,7 @@ impl Cache {
 
     /// The place of a broadcast, if it is kept.
     pub(crate) fn place(&self, key: &Key) -> Option<u64> {
-        self.places.get(key).copied()
+        self.places.get(key)
     }
 
     /// The place after the newest entry.

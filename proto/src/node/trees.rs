@@ -13,7 +13,8 @@ use crate::seen::StreamId;
 use crate::session::Phase;
 use crate::wire::encode;
 use crate::wire::json::Span;
-use crate::wire::native::{self, Decoded, Msg, Named, Received, announced, wanted};
+use crate::wire::native::{self, Decoded, Msg, Named, announced, wanted};
+use crate::wire::received::Received;
 
 /// Bytes that may wait on a connection for an announcement to be written all the same: what is
 /// staged for one write.

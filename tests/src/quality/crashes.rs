@@ -118,7 +118,9 @@ pub fn silence(setup: &Setup) -> (Duration, Duration) {
             demoted = net.now;
         }
         let alone = net.living().all(|index| net.neighbours(index).all(|peer| peer != victim));
-        gone = gone.or(alone.then_some(net.now));
+        if alone && gone.is_none() {
+            gone = Some(net.now);
+        }
     }
     let gone = gone.map_or(Duration::MAX, |gone| gone.saturating_since(from));
     (demoted.saturating_since(from), gone)

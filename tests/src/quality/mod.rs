@@ -320,11 +320,10 @@ impl Quality {
                 self.nodes[to].node.connected(conn, now);
             }
             wire::What::Bytes { conn, bytes, hops } => {
-                for (number, hop) in hops {
-                    if let Some(place) = number.checked_sub(self.first_known) {
-                        self.nodes[to].note_way(place, hop);
-                    }
-                }
+                let known = hops
+                    .into_iter()
+                    .filter_map(|(number, hop)| Some((number.checked_sub(self.first_known)?, hop)));
+                known.for_each(|(place, hop)| self.nodes[to].note_way(place, hop));
                 self.nodes[to].node.received(conn, &bytes, now);
             }
             wire::What::End { conn } => {
@@ -507,7 +506,7 @@ fn what_is_said(bytes: &[u8], manner: Manner, own: &str) -> Vec<u8> {
         let text = String::from_utf8_lossy(line);
         let of_another = text.contains("\"msgtype\":\"broadcast\"") && !text.contains(own);
         let announces = text.contains("\"msgtype\":\"ihave\"");
-        !of_another && !(announces && manner == Manner::Silent)
+        !of_another && (!announces || manner != Manner::Silent)
     };
     lines.filter(is_said).flatten().copied().collect()
 }
