@@ -53,14 +53,20 @@ fn specials(word: u64) -> u64 {
     (quotes | backslashes | controls) & !word & (ONES << 7)
 }
 
-/// The first control character. The least byte is found without a branch for each.
+/// The first control character. The least byte is found without a branch for each, and what is left
+/// of a long text behind the last whole block is looked at with the bytes before it.
 fn first_control(bytes: &[u8]) -> Option<usize> {
-    let least = bytes.iter().fold(u8::MAX, |least, byte| least.min(*byte));
-    if least >= 0x20 {
+    let least = |bytes: &[u8]| bytes.iter().fold(u8::MAX, |least, byte| least.min(*byte));
+    let blocks = bytes.get(..bytes.len() / BLOCK * BLOCK).unwrap_or_default();
+    let last = bytes.last_chunk::<BLOCK>().map_or(bytes, <[u8; BLOCK]>::as_slice);
+    if least(blocks).min(least(last)) >= 0x20 {
         return None;
     }
     bytes.iter().position(|byte| *byte < 0x20)
 }
+
+/// Bytes that a round of the search looks at.
+const BLOCK: usize = 32;
 
 #[cfg(test)]
 mod tests {

@@ -61,7 +61,7 @@ impl<'a> Line<'a> {
     }
 
     /// An integer without a leading zero. What follows it shows whether that is all of it.
-    #[inline]
+    #[inline(always)] // called so often in one function that the compiler would not
     fn integer(&mut self) -> Option<u64> {
         let (end, number) = self.scan.digits(self.at).ok()?;
         let len = end.wrapping_sub(self.at);
@@ -70,7 +70,7 @@ impl<'a> Line<'a> {
         (len <= MOST_DIGITS && number <= LARGEST && (len == 1 || !zero)).then_some(number)
     }
 
-    #[inline]
+    #[inline(always)] // called so often in one function that the compiler would not
     fn value(&mut self) -> Option<Span<'a>> {
         let value = self.scan.span(self.at, MAX_DEPTH - 1).ok()?;
         self.at = self.at.wrapping_add(value.text.len());
