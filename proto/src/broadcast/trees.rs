@@ -404,7 +404,7 @@ impl Trees {
 
     /// The tree of a stream; a new one begins with the bits of the shared one.
     fn tree(&mut self, stream: StreamId) -> &mut Tree {
-        if !self.trees.contains_key(&stream) && self.trees.len() >= self.capacity {
+        if self.trees.len() >= self.capacity && !self.trees.contains_key(&stream) {
             if let Some((_, oldest)) = self.order.pop_first() {
                 self.trees.remove(&oldest);
             }

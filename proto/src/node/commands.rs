@@ -18,6 +18,9 @@ use crate::session::{Call, Phase};
 use crate::time::Instant;
 use crate::wire::encode::{self, HelloOut, Routed};
 
+/// Bytes kept for the line of the next broadcast: most lines, and little beside what a node holds.
+const LINE_ROOM: usize = 16 * 1024;
+
 /// Whom a broadcast reached on its first step.
 #[derive(Copy, Clone, Debug, Default, Eq, PartialEq)]
 #[non_exhaustive]
@@ -204,7 +207,8 @@ impl Node {
         body: &Payload,
     ) -> Result<Receipt, BroadcastError> {
         let number = self.broadcasts.next();
-        let line = encode::broadcast(self.id, number, self.unix(), kind, body);
+        let buffer = core::mem::take(&mut self.line);
+        let mut line = encode::broadcast(buffer, self.id, number, self.unix(), kind, body);
         let (len, limit) =
             (line.len().saturating_sub(1), MAX_BROADCAST_LINE.min(self.longest_queued()));
         if len > limit {
@@ -220,8 +224,12 @@ impl Node {
         }
         let mut orders = core::mem::take(&mut self.orders);
         let key = ((self.id, number.0), number.1);
-        let announced =
-            self.broadcasts.trees.publish(key, Frame::new(&line), self.now, &mut orders);
+        let frame = Frame::new(&line);
+        if line.capacity() <= LINE_ROOM {
+            line.clear();
+            self.line = line;
+        }
+        let announced = self.broadcasts.trees.publish(key, frame, self.now, &mut orders);
         Ok(Receipt { announced, ..self.carry_out(orders, Class::Own) })
     }
 

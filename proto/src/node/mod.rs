@@ -21,6 +21,7 @@ mod verdicts;
 
 use alloc::borrow::Cow;
 use alloc::collections::BTreeSet;
+use alloc::string::String;
 use alloc::vec::Vec;
 use core::net::SocketAddr;
 
@@ -125,6 +126,8 @@ pub struct Node {
     receivers: Vec<ConnId>,
     /// Reused for what the trees order; empty in between.
     orders: Vec<Order>,
+    /// Reused for the line of a broadcast of ours; empty in between, and never long.
+    line: String,
     btpeer: Btpeer,
     chat: Chat,
     rates: Rates,
@@ -168,6 +171,7 @@ impl Node {
             stopping: None,
             receivers: Vec::new(),
             orders: Vec::new(),
+            line: String::new(),
             btpeer: Btpeer::new(limits),
             chat: Chat::new(&chat_id(config.chat_name(), id), (rng.u64(), rng.u64()), limits),
             rates: Rates::new(limits.guest_burst, limits.guest_every),

@@ -108,15 +108,17 @@ pub(crate) fn addr(peers: &[(SocketAddr, String, u64)], ages: bool) -> Frame {
     line.finish()
 }
 
-/// A broadcast of ours.
+/// A broadcast of ours, written over what `buffer` holds.
 pub(crate) fn broadcast(
+    buffer: String,
     originator: NodeId,
     (epoch, seq): (u32, u64),
     time: UnixTime,
     kind: &str,
     body: &Payload,
 ) -> String {
-    let mut line = Line::with_room("broadcast", kind.len().saturating_add(body.as_str().len()));
+    let room = kind.len().saturating_add(body.as_str().len());
+    let mut line = Line::over(buffer, "broadcast", room);
     line.id("originator", originator);
     line.number("epoch", u64::from(epoch));
     line.number("seq", seq);
@@ -260,7 +262,12 @@ impl Line {
     }
 
     fn with_room(msgtype: &str, room: usize) -> Self {
-        let mut text = String::with_capacity(room.saturating_add(256));
+        Self::over(String::new(), msgtype, room)
+    }
+
+    fn over(mut text: String, msgtype: &str, room: usize) -> Self {
+        text.clear();
+        text.reserve(room.saturating_add(256));
         text.push_str("{\"msgtype\":\"");
         text.push_str(msgtype);
         text.push('"');
