@@ -26,9 +26,9 @@ use stats_alloc::{INSTRUMENTED_SYSTEM, Region, StatsAlloc};
 static ALLOCATOR: &StatsAlloc<System> = &INSTRUMENTED_SYSTEM;
 
 /// Turns of each side.
-const TURNS: usize = 40;
-/// Lines in one turn: some milliseconds, so that a turn is likely to keep its core.
-const LINES: u32 = 4_000;
+const TURNS: usize = 200;
+/// Lines in one turn: less than a millisecond, so that some turn is likely to keep its core.
+const LINES: u32 = 500;
 
 /// What a broadcast says.
 #[derive(Deserialize)]
