@@ -28,7 +28,7 @@ const NODE_EXAMPLES: &str = "Examples:
   peerline node --join 10.0.0.7:40 <commands >heard   two pipes of a script
 It obeys stdin, one command a line, and answers `ok …` or `error …`:
   join [btpeer|chat] ADDR, broadcast KIND BODY, send PEER KIND BODY, ask PEER, forget PEER,
-  request PEER|btpeer:ADDR KIND BODY, peers, live, quit. BODY is JSON, or else text.";
+  request PEER|btpeer:ADDR KIND BODY, peers, live, save, quit. BODY is JSON, or else text.";
 
 const SHARE_EXAMPLES: &str = "Examples:
   peerline share music --join 192.168.1.7:4040      natively
@@ -163,6 +163,9 @@ pub(crate) struct NetArgs {
     /// Join through this node, as host:port; may be given several times.
     #[arg(short, long, value_name = "ADDR")]
     pub(crate) join: Vec<String>,
+    /// Keep the addresses of others in this file over a restart.
+    #[arg(long, value_name = "FILE")]
+    pub(crate) book: Option<PathBuf>,
     /// The network's name: only nodes of one network meet.
     #[arg(long, value_name = "NAME", default_value = DEFAULT_NETWORK)]
     pub(crate) network: String,
@@ -241,10 +244,12 @@ mod tests {
     #[test]
     fn addresses_may_be_given_several_times() {
         let line = ["peerline", "chat", "-l", "[::1]:0", "-j", "a:1", "--join", "b:2", "-vv"];
+        let line = line.into_iter().chain(["--book", "known"]);
         let args = Args::try_parse_from(line).unwrap();
         assert_eq!(args.verbosity(), 2);
         let Command::Chat(chat) = args.command else { panic!("not a chat") };
         assert_eq!((chat.net.listen.len(), chat.net.join.len()), (1, 2));
         assert_eq!(chat.net.runtime, Runtime::Mio);
+        assert_eq!(chat.net.book, Some(PathBuf::from("known")));
     }
 }

@@ -136,6 +136,10 @@ impl Obedient<'_> {
                 Ok(()) => "ok".to_owned(),
                 Err(error) => failed(&error),
             },
+            Ok(Command::Save) => match handle.save_book().wait() {
+                Ok(()) => "ok".to_owned(),
+                Err(error) => failed(&error),
+            },
             Ok(Command::Quit) => "ok".to_owned(),
         }))
     }

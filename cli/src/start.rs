@@ -61,6 +61,9 @@ macro_rules! builder {
         for addr in $listen {
             builder = builder.listen(addr);
         }
+        if let Some(book) = &$net.book {
+            builder = builder.book(book);
+        }
         if let Some(agent) = $wishes.agent {
             builder = builder.agent(agent);
         }

@@ -8,6 +8,7 @@ use std::fmt;
 use std::io;
 use std::marker::PhantomData;
 use std::net::SocketAddr;
+use std::path::PathBuf;
 use std::thread;
 use std::time::Duration;
 
@@ -53,6 +54,7 @@ pub struct Setup {
     pub(crate) seed: [u8; 32],
     pub(crate) listen: Vec<SocketAddr>,
     pub(crate) bootstrap: Vec<String>,
+    pub(crate) book: Option<PathBuf>,
     pub(crate) handlers: Handlers,
     pub(crate) outlet: Option<Outlet>,
 }
@@ -69,6 +71,7 @@ pub struct Builder<R> {
     seed: Option<[u8; 32]>,
     listen: Vec<String>,
     bootstrap: Vec<String>,
+    book: Option<PathBuf>,
     handlers: Handlers,
     outlet: Option<Outlet>,
     runtime: PhantomData<fn() -> R>,
@@ -84,6 +87,7 @@ impl<R: Runtime> Builder<R> {
             seed: None,
             listen: Vec::new(),
             bootstrap: Vec::new(),
+            book: None,
             handlers: Handlers::default(),
             outlet: None,
             runtime: PhantomData,
@@ -107,6 +111,15 @@ impl<R: Runtime> Builder<R> {
         I::Item: ToString,
     {
         self.bootstrap.extend(addrs.into_iter().map(|addr| addr.to_string()));
+        self
+    }
+
+    /// Keeps the address book in this file over a restart: it is read at the start, if it is there,
+    /// and saved a minute after it, then every ten minutes while it changes, and when the node
+    /// stops. A file that is damaged, or no address book, is put aside with `.bad` behind its
+    /// name and a warning in the log. No two nodes may have the same file.
+    pub fn book(mut self, path: impl Into<PathBuf>) -> Self {
+        self.book = Some(path.into());
         self
     }
 
@@ -356,6 +369,7 @@ impl<R: Runtime> Builder<R> {
             },
             listen,
             bootstrap: self.bootstrap,
+            book: self.book,
             handlers: self.handlers,
             outlet: self.outlet,
         })

@@ -21,6 +21,7 @@ use crate::handle::Handle;
 use crate::names::{Found, Names};
 use crate::remote::Remote;
 use crate::responder::Responder;
+use crate::saved::BookFile;
 
 /// The node, as handlers and [`Handle::with`] see it. Every verb takes effect at once; what has to
 /// be written is written when the handler returns.
@@ -28,6 +29,7 @@ pub struct Cx<'a> {
     pub(crate) node: &'a mut Node,
     pub(crate) names: &'a mut Names,
     pub(crate) asked: &'a mut Asked,
+    pub(crate) book: &'a mut BookFile,
     pub(crate) remote: &'a Arc<Remote>,
     pub(crate) now: Instant,
 }

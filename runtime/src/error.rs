@@ -9,6 +9,7 @@ use std::error::Error;
 use std::fmt;
 use std::io;
 use std::net::SocketAddr;
+use std::path::PathBuf;
 
 use peerline_proto as proto;
 use peerline_proto::{BodyError, ConfigError, ConnId, Dialect, NakCode, PeerId, RequestFailure};
@@ -58,7 +59,7 @@ macro_rules! with_command_errors {
     )* };
 }
 
-with_command_errors!(DialError, SendError, BroadcastError);
+with_command_errors!(DialError, SendError, BroadcastError, SaveError);
 
 /// Why a dial was not begun. How it ends is told by an event.
 ///
@@ -607,12 +608,49 @@ impl fmt::Display for ReplyError {
 
 impl Error for ReplyError {}
 
+/// Why the address book was not saved.
+///
+/// | variant | whose fault | state changed? | retry? |
+/// |---|---|---|---|
+/// | `NoBook` | the caller's: the node was given no file | no | no |
+/// | `Write` | the file system's | no: the file is as it was | when there is room, say |
+/// | `Busy`, `Stopped`, `WouldDeadlock` | see [`CommandError`] | | |
+#[derive(Debug)]
+#[non_exhaustive]
+pub enum SaveError {
+    /// The node has no file for its book.
+    NoBook,
+    /// The file could not be written.
+    Write(io::Error),
+    /// The command queue is full, or too many wait for a save.
+    Busy,
+    /// The node has ended, or is about to.
+    Stopped,
+    /// Waiting here would wait for ever.
+    WouldDeadlock,
+}
+
+impl fmt::Display for SaveError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::NoBook => f.write_str("the node has no file for its address book"),
+            Self::Write(error) => write!(f, "cannot write the address book: {error}"),
+            Self::Busy => CommandError::Busy.fmt(f),
+            Self::Stopped => CommandError::Stopped.fmt(f),
+            Self::WouldDeadlock => CommandError::WouldDeadlock.fmt(f),
+        }
+    }
+}
+
+impl Error for SaveError {}
+
 /// Why a node did not start, or could not go on.
 ///
 /// | variant | whose fault | state changed? | retry? |
 /// |---|---|---|---|
 /// | `Config`, `Address` | the caller's | no | with other settings |
 /// | `Listen` | somebody else has the address, or it is not ours | no | later, or elsewhere |
+/// | `Book` | the caller's: no such folder, or no right to read | no | with another path |
 /// | `System` | the operating system's | no | later |
 #[derive(Debug)]
 #[non_exhaustive]
@@ -630,6 +668,13 @@ pub enum StartError {
     Listen {
         /// Where.
         addr: SocketAddr,
+        /// What the system said.
+        error: io::Error,
+    },
+    /// The file of the address book cannot be read. One that is no book is no error.
+    Book {
+        /// The file.
+        path: PathBuf,
         /// What the system said.
         error: io::Error,
     },
@@ -655,6 +700,9 @@ impl fmt::Display for StartError {
             Self::Config(error) => error.fmt(f),
             Self::Address { text, error } => write!(f, "{text:?} is no address: {error}"),
             Self::Listen { addr, error } => write!(f, "cannot listen at {addr}: {error}"),
+            Self::Book { path, error } => {
+                write!(f, "cannot read the address book {}: {error}", path.display())
+            }
             Self::System(error) => error.fmt(f),
         }
     }
@@ -664,7 +712,9 @@ impl Error for StartError {
     fn source(&self) -> Option<&(dyn Error + 'static)> {
         match self {
             Self::Config(_) => None,
-            Self::Address { error, .. } | Self::Listen { error, .. } => Some(error),
+            Self::Address { error, .. } | Self::Listen { error, .. } | Self::Book { error, .. } => {
+                Some(error)
+            }
             Self::System(error) => error.source(),
         }
     }

@@ -17,7 +17,7 @@ use serde::Serialize;
 
 use crate::asked::Asker;
 use crate::cx::Cx;
-use crate::error::{BroadcastError, CommandError, DialError, RequestError, SendError};
+use crate::error::{BroadcastError, CommandError, DialError, RequestError, SaveError, SendError};
 use crate::names::Found;
 use crate::pending::{Answer, Pending};
 use crate::remote::{Command, Remote};
@@ -337,6 +337,19 @@ impl Handle {
         match self.remote.push(Box::new(move |cx| asked.give(cx.stats()))) {
             Err(CommandError::Busy) => Pending::known(Err(CommandError::Busy)),
             Ok(()) | Err(CommandError::Stopped | CommandError::WouldDeadlock) => pending,
+        }
+    }
+
+    /// Saves the address book to its file now. The answer comes when the disk has it. Cancelling
+    /// does not keep it from being saved.
+    ///
+    /// # Errors
+    /// Through the answer: see [`SaveError`].
+    pub fn save_book(&self) -> Pending<(), SaveError> {
+        let (answer, pending) = Pending::new(Arc::clone(&self.remote));
+        match self.remote.push(Box::new(move |cx| cx.book.save(cx.node, answer))) {
+            Ok(()) => pending,
+            Err(error) => Pending::known(Err(error.into())),
         }
     }
 

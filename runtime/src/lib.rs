@@ -28,6 +28,7 @@ mod pending;
 mod remote;
 mod replies;
 mod responder;
+mod saved;
 
 pub use peerline_proto as proto;
 
@@ -37,7 +38,8 @@ pub use crate::clock::{Clock, seed};
 pub use crate::cx::Cx;
 pub use crate::driver::Driver;
 pub use crate::error::{
-    BroadcastError, CommandError, DialError, ReplyError, RequestError, SendError, StartError,
+    BroadcastError, CommandError, DialError, ReplyError, RequestError, SaveError, SendError,
+    StartError,
 };
 pub use crate::events::Events;
 pub use crate::handle::Handle;
@@ -52,7 +54,7 @@ pub use crate::responder::Responder;
 pub mod prelude {
     pub use crate::{
         BroadcastError, CommandError, Cx, DialError, Handle, Pending, ReplyError, RequestError,
-        Responder, SendError, StartError,
+        Responder, SaveError, SendError, StartError,
     };
     pub use peerline_proto::{
         BodyError, ByeReason, CloseReason, ConfigError, ConnId, Delivery, Dialect, Event,

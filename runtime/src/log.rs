@@ -19,12 +19,14 @@ pub(crate) const LISTEN: &str = "peerline::listen";
 pub(crate) const RESOLVE: &str = "peerline::resolve";
 /// Target of lines about the application's handlers.
 pub(crate) const HANDLER: &str = "peerline::handler";
+/// Target of lines about the address book's file.
+pub(crate) const BOOK: &str = "peerline::book";
 /// Target of lines about the driver and its loop.
 pub(crate) const DRIVER: &str = "peerline::driver";
 
 /// Logs an event, under one of the targets `peerline::peer`, `peerline::connection` and
 /// `peerline::message`. The driver's own lines have `peerline::listen`, `peerline::resolve`,
-/// `peerline::handler` and `peerline::driver`.
+/// `peerline::handler`, `peerline::book` and `peerline::driver`.
 pub fn log_event(event: &Event) {
     match event {
         Event::PeerUp { peer, conn, addr, side } => {

@@ -186,6 +186,7 @@ mod tests {
     use crate::names::Names;
     use crate::remote::ANSWERS;
     use crate::replies::tests::{node, remote};
+    use crate::saved::BookFile;
     use peerline_proto::{ConnId, Event, Instant, Node};
     use std::collections::VecDeque;
 
@@ -204,7 +205,8 @@ mod tests {
         remote.take(&mut commands);
         let (mut names, mut asked) = (Names::default(), Asked::default());
         let (names, asked) = (&mut names, &mut asked);
-        let mut cx = Cx { node, names, asked, remote, now: Instant::ZERO };
+        let book = &mut BookFile::default();
+        let mut cx = Cx { node, names, asked, book, remote, now: Instant::ZERO };
         commands.into_iter().for_each(|command| command(&mut cx));
         let mut bytes = Vec::new();
         node.outgoing(conn).copy_to(&mut bytes, usize::MAX);

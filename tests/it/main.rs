@@ -25,6 +25,7 @@ mod node_rivals;
 mod node_strangers;
 mod node_verdicts;
 mod node_words;
+mod restart;
 #[cfg(target_os = "linux")] // as chat_program
 mod share_program;
 mod sim;

@@ -26,6 +26,8 @@ pub(super) enum Command<'l> {
     Forget(&'l str),
     /// Look whether all live.
     Live,
+    /// Save the address book.
+    Save,
     /// Leave.
     Quit,
 }
@@ -67,6 +69,7 @@ pub(super) fn parse(line: &str) -> Result<Command<'_>, &'static str> {
         ("forget", who) => Ok(Command::Forget(who)),
         ("peers", "") => Ok(Command::Peers),
         ("live", "") => Ok(Command::Live),
+        ("save", "") => Ok(Command::Save),
         ("quit", "") => Ok(Command::Quit),
         _ => Err("no such command; --help lists them"),
     }

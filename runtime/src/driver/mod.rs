@@ -31,6 +31,7 @@ use crate::io::Io;
 use crate::log::{DRIVER, log_event};
 use crate::names::Names;
 use crate::remote::{Command, Remote};
+use crate::saved::BookFile;
 use links::Links;
 use listeners::Listeners;
 
@@ -54,6 +55,7 @@ pub struct Driver<I: Io> {
     handlers: Handlers,
     names: Names,
     asked: Asked,
+    book: BookFile,
     outlet: Option<Outlet>,
     remote: Arc<Remote>,
     /// Commands taken and not yet done; empty between turns.
@@ -86,7 +88,7 @@ impl<I: Io> Driver<I> {
     /// calls [`turn`](Self::turn); it must work for as long as a [`Handle`] exists.
     ///
     /// # Errors
-    /// [`StartError::Listen`] with the address that cannot be listened at.
+    /// [`StartError::Listen`] with the address that cannot be listened at; [`StartError::Book`].
     pub fn new(setup: Setup, mut io: I, waker: Waker) -> Result<(Self, Handle), StartError> {
         let listeners = Listeners::bind(&mut io, &setup.listen)?;
         let clock = Clock::new();
@@ -97,6 +99,7 @@ impl<I: Io> Driver<I> {
             log::debug!(target: crate::log::LISTEN, "listening at {addr}");
             node.listening(*addr, now);
         }
+        let book = BookFile::open(setup.book, &mut node, now)?;
         let remote = Remote::new(node.id(), addrs, waker);
         let handle = Handle::new(Arc::clone(&remote));
         if let Some(outlet) = &setup.outlet {
@@ -112,6 +115,7 @@ impl<I: Io> Driver<I> {
             handlers: setup.handlers,
             names: Names::default(),
             asked: Asked::default(),
+            book,
             outlet: setup.outlet,
             remote,
             commands: VecDeque::new(),
@@ -199,6 +203,7 @@ impl<I: Io> Driver<I> {
             let (handlers, mut cx) = self.cx();
             handlers.tick(&mut cx);
         }
+        self.book.tend(&self.node, self.now);
         self.act();
     }
 
@@ -260,8 +265,8 @@ impl<I: Io> Driver<I> {
     }
 
     fn cx(&mut self) -> (&mut Handlers, Cx<'_>) {
-        let Self { handlers, node, names, asked, remote, now, .. } = self;
-        (handlers, Cx { node, names, asked, remote, now: *now })
+        let Self { handlers, node, names, asked, book, remote, now, .. } = self;
+        (handlers, Cx { node, names, asked, book, remote, now: *now })
     }
 
     fn sleep(&mut self) -> Option<Duration> {
@@ -274,6 +279,7 @@ impl<I: Io> Driver<I> {
             self.listeners.next_due(),
             self.names.next_due(),
             self.asked.next_due(),
+            self.book.next_due(),
         ];
         let next = next.into_iter().flatten().min()?;
         self.now = self.clock.now();
@@ -289,6 +295,7 @@ impl<I: Io> Driver<I> {
             outlet.end();
         }
         self.asked = Asked::default();
+        self.book.close(&self.node);
         self.remote.stop(self.node.stats());
         log::debug!(target: DRIVER, "stopped");
     }
