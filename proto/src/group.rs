@@ -4,6 +4,7 @@ use core::net::{IpAddr, SocketAddr};
 
 /// A group: IPv4 /16, IPv6 /32. An exempt address is a group of its own.
 #[derive(Copy, Clone, Debug, Eq, PartialEq, Ord, PartialOrd)]
+#[cfg_attr(feature = "testing", derive(Hash))]
 pub(crate) enum Group {
     V4([u8; 2]),
     V6([u8; 4]),

@@ -245,8 +245,9 @@ pub struct Limits {
 pub(crate) const LINK_COST: usize = 1024;
 /// Bytes of our own first lines to somebody who has not said hello: hello, or bye with others.
 pub(crate) const FIRST_WORDS: usize = 2048;
-/// Bytes of an address in the book, or of one of our own.
-pub(crate) const ADDRESS_COST: usize = 256;
+/// Bytes of an address in the book, or of one of our own: its entry in a table that may be half
+/// empty, its place in a bucket that may be too, a guest's name.
+pub(crate) const ADDRESS_COST: usize = 448;
 /// Bytes of a stream and of its place in the order.
 pub(crate) const STREAM_COST: usize = 192;
 /// Bytes of a stream's tree.
@@ -282,6 +283,11 @@ pub(crate) const GUEST_OBJECT: usize = 2048 + 64;
 
 /// Peers to begin with after a start. 2, as Bitcoin Core.
 pub(crate) const ANCHORS: usize = 2;
+/// Answers to `getaddr` kept, one for each network group that asks. When full: the oldest goes. 64,
+/// as many as there are inbound peers.
+pub(crate) const ANSWERS: usize = 64;
+/// Bytes of an address in such an answer.
+const TOLD_COST: usize = 80;
 /// Bytes of a saved book before its key.
 pub(crate) const BOOK_HEAD: usize = 14;
 /// Bytes of a saved book beside head and addresses: key, counts, anchors, checksum.
@@ -323,7 +329,7 @@ impl Limits {
     /// use peerline_proto::Limits;
     ///
     /// let bytes = Limits::default().worst_case_node(64 * 1024);
-    /// assert_eq!(bytes >> 20, 342, "in MiB, by default");
+    /// assert_eq!(bytes >> 20, 344, "in MiB, by default");
     /// ```
     pub fn worst_case_node(&self, read: usize) -> usize {
         let per_peer = self.rivals.max(self.guest_connections);
@@ -338,6 +344,7 @@ impl Limits {
             self.queued_total,
             self.event_queue,
             self.book.saturating_mul(ADDRESS_COST),
+            self.addr_answer.saturating_mul(ANSWERS * TOLD_COST),
             self.streams.saturating_mul(sum([STREAM_COST, TREE_COST, holes])),
             self.cache,
             self.wanted.saturating_mul(WANT_COST),

@@ -78,11 +78,17 @@ pub enum Bug {
     NeedsMajority,
     /// What a node says depends on what was done in the same process before.
     Remembers,
+    /// An address that somebody told counts as one that a dial of ours reached.
+    TrustsTold,
+    /// A bucket of the book takes whatever comes.
+    FullBucket,
+    /// Who asks for addresses is told his own.
+    TellsAsker,
 }
 
 impl Bug {
     /// All of them.
-    pub const ALL: [Self; 35] = [
+    pub const ALL: [Self; 38] = [
         Self::DupDelivery,
         Self::Echo,
         Self::CutBody,
@@ -118,5 +124,8 @@ impl Bug {
         Self::GivesUp,
         Self::NeedsMajority,
         Self::Remembers,
+        Self::TrustsTold,
+        Self::FullBucket,
+        Self::TellsAsker,
     ];
 }

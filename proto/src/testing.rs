@@ -2,6 +2,8 @@
 //!
 //! It shows parts that are private otherwise, and adds no behaviour.
 
+mod book;
+
 use alloc::format;
 use alloc::string::String;
 use alloc::vec::Vec;
@@ -17,6 +19,8 @@ use crate::wire::framing::Framer;
 use crate::wire::native::{self, MsgKind};
 use crate::wire::received::Received;
 use crate::wire::{self, btpeer, chat};
+
+pub use book::{AddressBook, Shelf, book, sealed_book};
 
 /// Reads one line as a node does: `Ok(None)` for an empty one, else the name of its kind and the
 /// number of its fields that are unknown.

@@ -60,6 +60,11 @@ impl Entry {
         }
     }
 
+    #[cfg(feature = "testing")]
+    pub(crate) fn place(&self) -> Place {
+        self.place
+    }
+
     pub(super) fn is_given(&self) -> bool {
         self.place == Place::Given
     }

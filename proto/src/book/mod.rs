@@ -5,6 +5,7 @@
 //! `Tried`; a proven address takes another's place there only after that one was dialled in vain.
 //! It never dials; [`overlay`](crate::overlay) asks it whom.
 
+mod answers;
 mod buckets;
 mod entry;
 mod saved;
@@ -24,9 +25,12 @@ use crate::limits::{ANCHORS, Limits};
 use crate::rng::Rng;
 use crate::time::Instant;
 
+pub(crate) use answers::{Answers, Told};
 use buckets::Buckets;
 pub(crate) use entry::Entry;
-use entry::Place;
+pub(crate) use entry::Place;
+#[cfg(feature = "testing")]
+pub(crate) use saved::sealed;
 
 /// Own addresses remembered at once: interfaces times ports, with room. The oldest goes.
 const OWN_ADDRESSES: usize = 64;
@@ -175,7 +179,38 @@ impl Book {
         }
         self.buckets.insert(place, addr);
         self.entries.insert(addr, Entry::new(peer, place, now));
+        #[cfg(peerline_planted)]
+        if let Some(entry) = self.entries.get_mut(&addr) {
+            entry.proven |= self.planted == Some(crate::planted::Bug::TrustsTold);
+        }
         true
+    }
+
+    /// Breaks off if tables and entries disagree.
+    #[cfg(feature = "testing")]
+    pub(crate) fn check_invariants(&self) {
+        let standing = |place| self.entries.values().filter(|entry| entry.place == place).count();
+        let is_at = |addr: &SocketAddr, place| {
+            self.entries.get(addr).is_some_and(|entry| entry.place == place)
+        };
+        let new = self.buckets.new_table().iter().map(|(b, held)| (Place::New(*b), held));
+        let tried = self.buckets.tried_table().iter().map(|(b, held)| (Place::Tried(*b), held));
+        for (place, held) in new.chain(tried) {
+            assert!(!held.is_empty() && held.len() <= buckets::BUCKET, "{place:?}: {held:?}");
+            assert!(held.iter().all(|addr| is_at(addr, place)), "{place:?}: {held:?}");
+            assert_eq!(held.len(), standing(place), "{place:?}");
+        }
+        assert!(self.given.iter().all(|addr| is_at(addr, Place::Given)));
+        assert_eq!(self.given.len(), standing(Place::Given));
+        let proven = |entry: &Entry| entry.proven || !matches!(entry.place, Place::Tried(_));
+        assert!(self.entries.values().all(proven), "tried and not proven");
+        assert!(self.entries.len() <= self.capacity);
+        assert!(self.collisions.len() <= COLLISIONS && self.anchors.len() <= ANCHORS);
+        for Collision { incumbent, challenger } in &self.collisions {
+            let places =
+                [incumbent, challenger].map(|addr| self.entries.get(addr).map(|e| e.place));
+            assert!(matches!(places, [Some(Place::Tried(_)), Some(Place::New(_))]), "{places:?}");
+        }
     }
 
     // ---- room ----
@@ -185,7 +220,10 @@ impl Book {
     /// A full bucket gives of its own. A full book gives of its fullest buckets, which are those of
     /// whoever tells most.
     fn has_room(&mut self, place: Place, told: bool, now: Instant, rng: &mut Rng) -> bool {
-        if self.buckets.is_full(place) {
+        let is_full = self.buckets.is_full(place);
+        #[cfg(peerline_planted)]
+        let is_full = is_full && self.planted != Some(crate::planted::Bug::FullBucket);
+        if is_full {
             return self.make_room(place, told, now, rng);
         }
         if self.entries.len() < self.capacity {

@@ -68,14 +68,7 @@ impl Book {
         // The best first, if there is less room when they are read.
         entries().filter(|saved| saved.bucket.is_none()).for_each(|saved| saved.write(&mut body));
         entries().filter(|saved| saved.bucket.is_some()).for_each(|saved| saved.write(&mut body));
-        let mut bytes = Vec::with_capacity(BOOK_HEAD + body.len() + 8);
-        bytes.extend(MAGIC);
-        bytes.extend(FORMAT.to_le_bytes());
-        bytes.extend((body.len() as u32).saturating_add(8).to_le_bytes());
-        bytes.append(&mut body);
-        let sum = checksum(&bytes);
-        bytes.extend(sum.to_le_bytes());
-        bytes
+        sealed(&body)
     }
 
     fn saved(&self, addr: SocketAddr, entry: &Entry, start: Start, now: Instant) -> Saved {
@@ -364,6 +357,18 @@ fn unix(start: Start, at: Instant) -> u64 {
     let before = start.now.saturating_since(at).as_millis();
     let before = u64::try_from(before).unwrap_or(u64::MAX);
     start.unix_at(at).as_millis().saturating_sub(before)
+}
+
+/// The body of a book with head and checksum.
+pub(crate) fn sealed(body: &[u8]) -> Vec<u8> {
+    let mut bytes = Vec::with_capacity(BOOK_HEAD + body.len() + 8);
+    bytes.extend(MAGIC);
+    bytes.extend(FORMAT.to_le_bytes());
+    bytes.extend((body.len() as u32).saturating_add(8).to_le_bytes());
+    bytes.extend(body);
+    let sum = checksum(&bytes);
+    bytes.extend(sum.to_le_bytes());
+    bytes
 }
 
 fn checksum(bytes: &[u8]) -> u64 {

@@ -202,6 +202,9 @@ fn public(a: u8, b: u8, c: u8) -> SocketAddr {
 fn an_empty_book_is_small_and_what_is_forgotten_leaves_nothing() {
     let (mut book, mut rng) = book(10_000);
     assert!(size_of::<Book>() <= 512, "{}", size_of::<Book>());
+    let (entry, place) = (size_of::<(SocketAddr, Entry)>(), size_of::<SocketAddr>());
+    let most = 2 * entry + 2 * place + crate::limits::MAX_GUEST_NAME + 16;
+    assert!(most <= crate::limits::ADDRESS_COST, "{most}");
     let empty = format!("{book:?}");
     for number in 0..1000 {
         assert!(book.learn(addr(number), None, addr(number), seconds(0), &mut rng));

@@ -26,7 +26,7 @@ use alloc::vec::Vec;
 use core::net::SocketAddr;
 
 use crate::action::Action;
-use crate::book::Book;
+use crate::book::{Answers, Book};
 use crate::broadcast::Broadcasts;
 use crate::broadcast::trees::Order;
 use crate::config::Config;
@@ -99,6 +99,8 @@ pub struct Node {
     links: Links,
     peers: Peers,
     book: Book,
+    /// What was told of it.
+    answers: Answers,
     broadcasts: Broadcasts,
     /// One-to-one messages delivered, so that a repeated one is not delivered again.
     direct_seen: Recent<(NodeId, Cow<'static, str>)>,
@@ -152,6 +154,7 @@ impl Node {
             links: Links::new(limits),
             peers: Peers::new(id),
             book: Book::new(limits, config.private_exempt(), (rng.u64(), rng.u64())),
+            answers: Answers::default(),
             direct_seen: Recent::new(limits.recent_ids),
             direct_count: 0,
             direct_epoch: broadcasts.epoch(),

@@ -6,8 +6,9 @@ use alloc::vec::Vec;
 use core::net::SocketAddr;
 use core::time::Duration;
 
+use crate::book::Told;
 use crate::config::Config;
-use crate::group::canonical;
+use crate::group::{Group, canonical};
 use crate::id::{ConnId, NodeId, PeerId, Side};
 use crate::links::Link;
 use crate::node::Node;
@@ -16,7 +17,7 @@ use crate::session::Phase;
 use crate::stats::Stats;
 use crate::time::{Instant, UnixTime};
 
-/// Up to this many known addresses an answer holds all of them; above, a share.
+/// Up to this many addresses in the book an answer holds all that are alive; above, a share.
 const TELL_ALL: usize = 64;
 /// The share of a larger book that one answer holds, per cent (as Bitcoin Core).
 const TELL_SHARE: usize = 23;
@@ -144,6 +145,11 @@ impl Node {
     }
 
     #[cfg(feature = "testing")]
+    pub(crate) fn book(&self) -> &crate::book::Book {
+        &self.book
+    }
+
+    #[cfg(feature = "testing")]
     pub(crate) fn is_behind(&self) -> bool {
         self.events.is_over()
     }
@@ -176,21 +182,18 @@ impl Node {
     ) -> Vec<(SocketAddr, String, u64)> {
         let Some(ready) = self.ready_mut(asker) else { return Vec::new() };
         let (name, version) = (ready.peer.clone(), ready.version);
-        let mut known: Vec<_> = self
-            .alive_addresses()
-            .into_iter()
-            .filter(|(addr, (peer, _))| *peer != name && !self.is_at(asker, *addr))
-            .filter(|(addr, _)| version != 0 || addr.is_ipv4())
-            .collect();
-        let share =
-            if known.len() <= TELL_ALL { known.len() } else { self.book.len() * TELL_SHARE / 100 };
+        let Some(source) = self.links.get(asker).map(|link| link.addr) else { return Vec::new() };
+        let told = self.told_to(source);
+        let told = told.into_iter().filter(|(addr, peer, _)| {
+            let asks = *peer == name || self.is_at(asker, *addr);
+            #[cfg(peerline_planted)]
+            let asks = asks && !self.is_planted(crate::planted::Bug::TellsAsker);
+            !asks && (version != 0 || addr.is_ipv4())
+        });
         let asked = max.and_then(|max| usize::try_from(max).ok()).unwrap_or(usize::MAX);
-        let most = if version == 0 { TELL_V0 } else { self.config.limits().addr_answer };
-        let count = share.min(asked).min(most);
+        let count = if version == 0 { asked.min(TELL_V0) } else { asked };
         let (mut bytes, mut rows, now) = (0_usize, Vec::new(), self.now);
-        while !known.is_empty() && rows.len() < count {
-            let index = usize::try_from(self.rng.below(known.len() as u64)).unwrap_or_default();
-            let (addr, (peer, at)) = known.swap_remove(index);
+        for (addr, peer, at) in told.take(count) {
             let row = (addr, wire_name(&peer), now.saturating_since(at).as_secs());
             bytes = bytes.saturating_add(quoted_len(&row.1)).saturating_add(ADDRESS_LEN);
             if version == 0 && bytes > BYTES_V0 {
@@ -201,6 +204,28 @@ impl Node {
         rows
     }
 
+    /// What is told to somebody at this address: all there is of a small book; of a larger one a
+    /// share, and to the whole group of the asker the same for a while. An asker whose address is a
+    /// group of its own is told something else each time.
+    fn told_to(&mut self, source: SocketAddr) -> Vec<Told> {
+        let (group, known) = (Group::of(source, self.config.private_exempt()), self.book.len());
+        let keeps = known > TELL_ALL && !matches!(group, Group::Exempt(_));
+        if let Some(told) = self.answers.get(group, self.now).filter(|_| keeps) {
+            return told.to_vec();
+        }
+        let share = if known > TELL_ALL { known * TELL_SHARE / 100 } else { TELL_ALL };
+        let count = share.min(self.config.limits().addr_answer);
+        let (mut alive, mut told) = (self.alive_addresses(), Vec::new());
+        while told.len() < count && !alive.is_empty() {
+            let index = usize::try_from(self.rng.below(alive.len() as u64)).unwrap_or_default();
+            told.push(alive.swap_remove(index));
+        }
+        if keeps {
+            self.answers.keep(group, told.clone(), self.now);
+        }
+        told
+    }
+
     /// Whether the connection's other end is at, or listens at, this address.
     fn is_at(&self, conn: ConnId, addr: SocketAddr) -> bool {
         let Some(link) = self.links.get(conn) else { return false };
@@ -209,7 +234,7 @@ impl Node {
     }
 
     /// Addresses that were alive of late, with who is there and when it was last heard.
-    fn alive_addresses(&self) -> BTreeMap<SocketAddr, (PeerId, Instant)> {
+    fn alive_addresses(&self) -> Vec<Told> {
         let within = self.config.limits().advertise_within;
         let mut alive: BTreeMap<SocketAddr, (PeerId, Instant)> = BTreeMap::new();
         for (addr, entry) in self.book.iter().filter(|(_, entry)| entry.proven) {
@@ -221,13 +246,13 @@ impl Node {
             alive.extend(connected_address(link));
         }
         alive.retain(|_, (_, at)| self.now.saturating_since(*at) <= within);
-        alive
+        alive.into_iter().map(|(addr, (peer, at))| (addr, peer, at)).collect()
     }
 
     /// Nodes to name to one that we have no room for.
     pub(super) fn alternatives(&self) -> Vec<(SocketAddr, NodeId)> {
         let alive = self.alive_addresses().into_iter();
-        let nodes = alive.filter_map(|(addr, (peer, _))| peer.node().map(|node| (addr, node)));
+        let nodes = alive.filter_map(|(addr, peer, _)| peer.node().map(|node| (addr, node)));
         nodes.take(ALTERNATIVES).collect()
     }
 }
