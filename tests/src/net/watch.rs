@@ -2,7 +2,7 @@
 //! node. Each check costs what the step touched; [`Watch::sweep`] looks at everything.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::net::{Ipv4Addr, SocketAddr};
+use std::net::SocketAddr;
 use std::time::Duration;
 
 use peerline_proto::{
@@ -11,6 +11,7 @@ use peerline_proto::{
 };
 
 use crate::guest_oracle;
+use crate::net::book::is_full;
 use crate::net::pipe::READ_AT_ONCE;
 use crate::net::rules::Rule;
 
@@ -36,9 +37,9 @@ const BYE: &[u8] = b"{\"msgtype\":\"bye\"";
 
 /// A connection until it ends.
 #[derive(Copy, Clone, Debug)]
-struct Conn {
-    addr: SocketAddr,
-    dialled: bool,
+pub(super) struct Conn {
+    pub(super) addr: SocketAddr,
+    pub(super) dialled: bool,
     since: Instant,
     /// It said hello.
     up: bool,
@@ -52,7 +53,7 @@ struct Conn {
 
 /// What is known of an address that was dialled.
 #[derive(Copy, Clone, Debug, Default)]
-struct Dialled {
+pub(super) struct Dialled {
     in_flight: u32,
     failures: u32,
     last_failure: Option<Instant>,
@@ -62,10 +63,10 @@ struct Dialled {
 #[derive(Debug, Default)]
 pub(crate) struct Watch {
     up: BTreeMap<PeerId, ConnId>,
-    open: BTreeMap<ConnId, Conn>,
+    pub(super) open: BTreeMap<ConnId, Conn>,
     told_ended: BTreeSet<ConnId>,
     dropped: BTreeSet<ConnId>,
-    dialled: BTreeMap<SocketAddr, Dialled>,
+    pub(super) dialled: BTreeMap<SocketAddr, Dialled>,
     own: BTreeMap<SocketAddr, Instant>,
     delivered: Vec<u64>,
     last: Stats,
@@ -103,9 +104,9 @@ pub(crate) struct Watch {
     /// Connections that have brought a whole line.
     spoke: BTreeSet<ConnId>,
     /// Addresses in the book when it was last looked at.
-    known: usize,
-    /// There were once as many as there is room for.
-    was_full: bool,
+    pub(super) known: usize,
+    /// There were once as many as there is room for, in all or in a bucket.
+    pub(super) was_full: bool,
     /// Since when nothing was written though something waits.
     stuck: BTreeMap<ConnId, Instant>,
     /// Connections whose end was told by a number alone.
@@ -145,9 +146,9 @@ impl Watch {
         let twice = dialled.in_flight > 1;
         Rule::NoDialStorm.check(!twice, || format!("two dials to {addr} at once"));
         if let (Some(last), true) = (dialled.last_failure, dialled.failures > 0) {
-            // A full book forgets an address that has rested, and with it how often it failed;
+            // A full bucket forgets an address that has rested, and with it how often it failed;
             // learned anew it begins with the shortest rest.
-            let forgets = self.was_full || node.addresses().count() >= limits.book;
+            let forgets = self.was_full || is_full(node);
             let failures = if forgets { 1 } else { dialled.failures };
             let factor = 1_u32 << (failures - 1).min(20);
             let full = limits.backoff_base.saturating_mul(factor) / 2;
@@ -269,6 +270,7 @@ impl Watch {
         let bye = last.and_then(|mut lines| lines.next());
         // A bye is counted as no line out by the node.
         self.byes += u64::from(bye.is_some_and(|line| line.starts_with(BYE)));
+        self.check_told(conn, bytes);
         self.lines_written += bytes.iter().filter(|byte| **byte == b'\n').count() as u64;
     }
 
@@ -504,24 +506,6 @@ impl Watch {
             let most = limits.send_queue + limits.control_reserve;
             let queued = peer.queued;
             Rule::Memory.check(queued <= most, || format!("{queued} bytes wait for one peer"));
-        }
-    }
-
-    /// What cannot be dialled is never remembered, and no more than there is room for. Looked at
-    /// again when there are more addresses, or fewer.
-    fn check_book(&mut self, node: &Node) {
-        let known = node.addresses().count();
-        if std::mem::replace(&mut self.known, known) == known {
-            return;
-        }
-        let most = node.config().limits().book;
-        self.was_full |= known >= most;
-        Rule::AddressBook.check(known <= most, || format!("{known} addresses, {most} at most"));
-        for addr in node.addresses() {
-            let (ip, listens) = (addr.ip(), node.listen_addrs().contains(&addr));
-            let everybody = ip.is_multicast() || ip == Ipv4Addr::BROADCAST;
-            let fine = addr.port() != 0 && !ip.is_unspecified() && !everybody && !listens;
-            Rule::AddressBook.check(fine, || format!("{addr} is in the book"));
         }
     }
 

@@ -24,7 +24,11 @@ pub fn rule_of(bug: Bug) -> Rule {
         Bug::UnboundedQueue => Rule::Memory,
         Bug::BrakeOff | Bug::NoWritable => Rule::BackPressure,
         Bug::ForwardTwice | Bug::TalksFirst => Rule::NoAmplification,
-        Bug::AnyAddress | Bug::AnyNumberTold => Rule::AddressBook,
+        Bug::AnyAddress
+        | Bug::AnyNumberTold
+        | Bug::TrustsTold
+        | Bug::FullBucket
+        | Bug::TellsAsker => Rule::AddressBook,
         Bug::BusyLoop => Rule::NoLivelock,
         Bug::CountsPieces => Rule::Cuts,
         Bug::BackwardTime => Rule::NoPanic,
