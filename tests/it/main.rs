@@ -3,6 +3,7 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
 #![allow(clippy::wildcard_enum_match_arm)] // events and reasons may grow; a test asks for some
 
+mod address_book;
 mod asking;
 #[cfg(target_os = "linux")] // pseudo-terminals and process descriptors as they are there
 mod chat_program;

@@ -10,6 +10,7 @@
 
 pub mod conformance;
 pub mod descriptors;
+pub mod eclipse;
 pub mod entropy;
 pub mod explore;
 pub mod guest_oracle;
