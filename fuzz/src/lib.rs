@@ -7,6 +7,7 @@
 // Events and reasons may grow; a target asks for some.
 #![allow(clippy::wildcard_enum_match_arm)]
 
+mod book;
 mod canary;
 mod dialect;
 mod framing;
@@ -22,6 +23,7 @@ mod text;
 mod time;
 mod watched;
 
+pub use book::{addr_book, book_load};
 pub use canary::canary;
 pub use dialect::dialect_detect;
 pub use framing::{frame_bidi, frame_chunks};
@@ -44,7 +46,9 @@ pub struct Target {
 }
 
 /// All of them but [`canary()`], which panics by design.
-pub const TARGETS: [Target; 11] = [
+pub const TARGETS: [Target; 13] = [
+    Target { name: "addr_book", check: addr_book },
+    Target { name: "book_load", check: book_load },
     Target { name: "dialect_detect", check: dialect_detect },
     Target { name: "frame_bidi", check: frame_bidi },
     Target { name: "frame_chunks", check: frame_chunks },
