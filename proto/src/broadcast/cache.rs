@@ -247,6 +247,12 @@ mod tests {
         Cache::new(&Limits { cache: 64_000, ..Limits::default() })
     }
 
+    /// How many have a place, and of how many streams.
+    fn places(cache: &Cache) -> (usize, usize) {
+        let streams = &cache.places.streams;
+        (streams.values().map(BTreeMap::len).sum(), streams.len())
+    }
+
     fn kept(cache: &Cache) -> Vec<u64> {
         cache.from(0).map(|(_, entry)| entry.key.1).collect()
     }
@@ -257,6 +263,7 @@ mod tests {
         (1..=100).for_each(|seq| cache.insert(entry(seq, None, at(seq))));
         assert_eq!(kept(&cache), (37..=100).collect::<Vec<u64>>());
         assert_eq!((cache.charged(), cache.start(), cache.end()), (64_000, 36, 100));
+        assert_eq!(places(&cache), (64, 1));
         assert!(cache.get_mut(&(stream(), 36)).is_none());
         assert!(cache.get_mut(&(stream(), 37)).is_some());
     }
@@ -286,6 +293,7 @@ mod tests {
         assert_eq!((kept(&cache), cache.next_deadline()), (Vec::from([2]), Some(at(30_010))));
         cache.expire(at(99_000));
         assert_eq!((cache.charged(), cache.next_deadline()), (0, None));
+        assert_eq!(places(&cache), (0, 0));
     }
 
     #[test]

@@ -383,6 +383,21 @@ mod tests {
     use crate::wire::received::Received;
 
     #[test]
+    fn numbers_and_ids_are_written_as_a_formatter_would() {
+        let powers = (0..16).map(|power| 10_u64.pow(power));
+        let around = powers.flat_map(|power| [power - 1, power, power + 1]);
+        for number in around.chain([1_795_233_600_123, LARGEST - 1, LARGEST]) {
+            let mut line = Line::new("x");
+            line.number("n", number);
+            assert_eq!(line.text, format!("{{\"msgtype\":\"x\",\"n\":{number}"));
+        }
+        let id = NodeId::from_random_bytes([0xab; 16]);
+        let mut line = Line::over("old".into(), "x", 0);
+        line.id("i", id);
+        assert_eq!(line.text, format!("{{\"msgtype\":\"x\",\"i\":\"{id}\""));
+    }
+
+    #[test]
     fn no_number_is_larger_than_a_reader_takes() {
         for frame in [bye(ByeReason::Disconnect, Some(u64::MAX), &[]), getaddr(Some(usize::MAX))] {
             let line = Received::new(frame.as_bytes().strip_suffix(b"\n").unwrap()).unwrap();

@@ -702,8 +702,11 @@ mod tests {
             assert!(written.is_some(), "{line}");
             assert_eq!(written, any, "{line}");
         }
-        // One byte after the other is left out, or is another one.
         let line = format!(r#"{start},"time":9,"kind":"N","msg":[1,"x"]}}"#);
+        for more in ["}", " ", "x", ",", "\n", "{}"] {
+            assert_eq!(both(&[&line, more].concat()).0, None, "{more:?}");
+        }
+        // One byte after the other is left out, or is another one.
         let mut read = 0;
         for at in 0..line.len() {
             for other in ["", " ", "\"", "\\", "0", "1", "9", "}", ",", "\u{1}", "a", "-"] {
