@@ -49,7 +49,7 @@ const BASE: Entrant = Entrant {
     program: Program::Own,
     settle_ms: 0,
     held_back: true,
-    most: 4096,
+    most: 2048,
     networks: false,
     pinned: true,
 };
@@ -57,8 +57,8 @@ const PEER: Entrant = Entrant { program: Program::Peers, ..BASE };
 const NODE: Entrant = Entrant { settle_ms: 300, networks: true, ..BASE };
 /// gossipsub makes its mesh at heartbeats, one a second.
 const GOSSIP: Entrant = Entrant { settle_ms: 1500, held_back: false, networks: true, ..PEER };
-/// Its applications hear of up to 2,048 messages late; then some are lost.
-const IROH: Entrant = Entrant { settle_ms: 500, most: 1024, ..GOSSIP };
+/// What its subscriber is behind by more than 256 messages is lost.
+const IROH: Entrant = Entrant { settle_ms: 500, most: 192, ..GOSSIP };
 
 /// Everyone.
 pub(crate) const ENTRANTS: [Entrant; 17] = [
@@ -87,16 +87,11 @@ pub(crate) const ENTRANTS: [Entrant; 17] = [
 ];
 
 impl Entrant {
-    pub(crate) fn named(word: &str) -> Option<Self> {
-        ENTRANTS.into_iter().find(|entrant| entrant.word == word)
-    }
-
     /// Whether it takes part there. Plaintext is slower than noise, so two nodes are enough of it.
     pub(crate) fn plays(&self, scene: Scene, size: usize) -> bool {
         let once = scene == Scene::Two && size == 1024;
         match self.word {
             "mio-text" | "smol-text" | "plain" => once,
-            // A process of its own for each of 65 nodes is beyond what two cores tell apart.
             _ if scene == Scene::Fan => self.program == Program::Own && self.networks,
             _ if scene != Scene::Two && size != 1024 => {
                 self.program == Program::Own && self.networks

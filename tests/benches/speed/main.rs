@@ -15,12 +15,15 @@
 mod child;
 mod core;
 mod entrants;
+mod goals;
 mod idle;
 mod node;
+mod plot;
 mod raw;
 mod rows;
 mod stage;
 mod streams;
+mod tables;
 mod trips;
 #[path = "../counts/workloads.rs"]
 mod workloads;
@@ -30,7 +33,7 @@ use std::process::{Command, ExitCode, Stdio};
 use std::time::Duration;
 
 use entrants::Scene;
-use rows::Rows;
+use rows::{Rows, load, machine, results};
 
 const SIZES: [usize; 3] = [64, 1024, 16 * 1024];
 const PARTS: [&str; 8] = ["two", "line", "mesh", "fan", "trips", "idle", "core", "sim"];
@@ -38,6 +41,10 @@ const PARTS: [&str; 8] = ["two", "line", "mesh", "fan", "trips", "idle", "core",
 fn main() -> ExitCode {
     let args: Vec<String> = env::args().skip(1).filter(|arg| arg != "--bench").collect();
     if play(&args) {
+        return ExitCode::SUCCESS;
+    }
+    if args == ["--report"] {
+        tables::report();
         return ExitCode::SUCCESS;
     }
     let Some(plan) = Plan::parse(&args) else {
@@ -126,7 +133,7 @@ impl Plan {
     }
 
     fn measure(&self) {
-        let mut rows = Rows::default();
+        let (mut rows, before) = (Rows::default(), load());
         for scene in Scene::ALL {
             if self.parts.contains(&scene.word()) {
                 streams::measure(self, scene, &mut rows);
@@ -145,7 +152,35 @@ impl Plan {
         if wants("sim") {
             core::simulate(self, &mut rows);
         }
-        print!("{}", rows.to_csv());
+        self.show(&mut rows, &before);
+    }
+
+    /// Prints all; and keeps it, if it is all.
+    fn show(&self, rows: &mut Rows, before: &str) {
+        let Self { runs, seconds, .. } = self;
+        let place = if self.pinned { "node i on core i mod 2" } else { "no placement" };
+        rows.remarks = vec![
+            format!("{runs} runs of {seconds} s each, taking turns; {place}"),
+            format!("{}; load before {before}, after {}", machine(), load()),
+        ];
+        println!("{}\n\n{}", rows.remarks.join("\n"), tables::all(rows));
+        rows.fill_from(&Rows::read("build.csv"));
+        for who in &self.runtimes {
+            println!("{}", tables::goals(rows, who));
+        }
+        if self.parts.len() < PARTS.len() || self.sizes.len() < SIZES.len() {
+            println!("Only a part was measured: nothing is kept.");
+            return;
+        }
+        for who in &self.runtimes {
+            let other = if *who == "mio" { "smol" } else { "mio" };
+            let raw = format!("raw-{other}");
+            let kept = rows.only(|(test, who, _)| {
+                test != "build" && !who.starts_with(other) && !who.starts_with(&raw)
+            });
+            kept.write(&format!("{who}.csv"));
+        }
+        println!("Kept in {}; `--report` brings it into BENCHMARKS.md.", results().display());
     }
 }
 

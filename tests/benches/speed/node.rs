@@ -48,7 +48,7 @@ impl Node {
 
 impl Contestant for Node {
     fn address(&mut self) -> String {
-        self.handle.local_addrs().first().map_or("-".into(), ToString::to_string)
+        self.handle.local_addrs().first().map_or_else(|| "-".into(), ToString::to_string)
     }
 
     fn dial(&mut self, to: &str) {

@@ -71,10 +71,10 @@ impl Rows {
         }
     }
 
-    /// Without the rows of one contestant's family, `smol` and `smol-…` for example.
-    pub(crate) fn without(&self, family: &str) -> Self {
+    /// The rows that this holds for.
+    pub(crate) fn only(&self, keep: impl Fn(&Key) -> bool) -> Self {
         let mut rest = Self { remarks: self.remarks.clone(), ..Self::default() };
-        for key in self.order.iter().filter(|key| key.1.split('-').next() != Some(family)) {
+        for key in self.order.iter().filter(|key| keep(key)) {
             rest.add(&key.0, &key.1, &key.2, self.rows[key]);
         }
         rest

@@ -4,7 +4,8 @@ use super::source::SourceFile;
 
 pub(super) fn inherits_lints(file: &SourceFile) -> Vec<String> {
     let is_crate = file.path.ends_with("/Cargo.toml") && file.text.contains("[package]");
-    let fault = is_crate && !file.text.contains("[lints]\nworkspace = true\n");
+    let is_apart = file.text.contains("\n[workspace]\n"); // it has a workspace of its own
+    let fault = is_crate && !is_apart && !file.text.contains("[lints]\nworkspace = true\n");
     fault.then(|| file.at(0, "does not take the lints of the workspace")).into_iter().collect()
 }
 

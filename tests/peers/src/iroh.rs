@@ -2,10 +2,8 @@
 //!
 //! It keeps a network of its own among those that join: links are its choice, so one is enough
 //! here. Everything that would talk to other hosts is off. Messages of 16 KiB need a higher limit
-//! than the 4 KiB it comes with, and its subscriber a queue that holds the window; the rest is as
-//! it comes.
+//! than the 4 KiB it comes with; the rest is as it comes.
 
-use std::collections::BTreeSet;
 use std::net::SocketAddr;
 use std::sync::Arc;
 
@@ -14,7 +12,7 @@ use iroh::address_lookup::memory::MemoryLookup;
 use iroh::endpoint::{PortmapperConfig, presets};
 use iroh::protocol::Router;
 use iroh::{Endpoint, EndpointAddr, EndpointId, RelayMode};
-use iroh_gossip::api::{Event, GossipReceiver, GossipSender, JoinOptions};
+use iroh_gossip::api::{Event, GossipReceiver, GossipSender};
 use iroh_gossip::net::{GOSSIP_ALPN, Gossip};
 use iroh_gossip::proto::TopicId;
 use tokio::sync::mpsc::UnboundedReceiver;
@@ -26,8 +24,6 @@ use crate::remote::{Command, Links, Remote};
 const TOPIC: TopicId = TopicId::from_bytes([7; 32]);
 /// What it comes with, and what messages of 16 KiB need.
 const MESSAGES: [usize; 2] = [4096, 64 * 1024];
-/// Messages that wait for the subscriber; more are lost.
-const CAPACITY: usize = 4096;
 
 pub(crate) fn start(task: &Task, meter: &Arc<Meter>, free: bool) -> Remote {
     let (task, meter) = (task.clone(), Arc::clone(meter));
@@ -46,8 +42,7 @@ pub(crate) fn start(task: &Task, meter: &Arc<Meter>, free: bool) -> Remote {
         let most = MESSAGES[usize::from(task.size > 3500)];
         let gossip = Gossip::builder().max_message_size(most).spawn(endpoint.clone());
         let router = Router::builder(endpoint.clone()).accept(GOSSIP_ALPN, gossip.clone()).spawn();
-        let options = JoinOptions { bootstrap: BTreeSet::new(), subscription_capacity: CAPACITY };
-        let topic = gossip.subscribe_with_opts(TOPIC, options).await.expect("a topic");
+        let topic = gossip.subscribe(TOPIC, Vec::new()).await.expect("a topic");
         let (sender, receiver) = topic.split();
         tell(format!("{}@{}", endpoint.id(), endpoint.bound_sockets()[0]));
         let hearing = tokio::spawn(async move { hear(receiver, &links, &meter).await });

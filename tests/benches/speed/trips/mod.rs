@@ -60,7 +60,7 @@ fn run(who: &str, plan: &Plan) -> Result<[f64; 2], String> {
     let mut client = Process::start(&own, core, &args(&["--trip", who, &at, &millis]))?;
     let figures = client.hear("trip")?;
     let figure = |index: usize| figures.get(index).and_then(|word| word.parse().ok());
-    figure(0).zip(figure(1)).map(|(p50, p99)| [p50, p99]).ok_or("no figures".into())
+    figure(0).zip(figure(1)).map(|(p50, p99)| [p50, p99]).ok_or_else(|| "no figures".into())
 }
 
 /// The server's process.
