@@ -56,7 +56,8 @@ fn picture(title: &str, bars: &[(Entrant, Spread)]) -> String {
         writeln!(
             text,
             "<path d=\"M{at:.1} {TOP}V{bottom}\" stroke=\"#dddddd\"/>\n\
-             <text x=\"{at:.1}\" y=\"{:.1}\" text-anchor=\"middle\" fill=\"#555555\">{label}</text>",
+             <text x=\"{at:.1}\" y=\"{:.1}\" text-anchor=\"middle\" fill=\"#555555\">{label}\
+             </text>",
             bottom + 20.0
         )
         .unwrap();
@@ -81,7 +82,8 @@ fn bar(text: &mut String, y: f64, entrant: &Entrant, rate: Spread, x: impl Fn(f6
     writeln!(
         text,
         "<text x=\"{:.1}\" y=\"{line:.1}\" text-anchor=\"end\">{name}</text>\n\
-         <rect x=\"{LEFT}\" y=\"{y:.1}\" width=\"{width:.1}\" height=\"{BAR}\" fill=\"{colour}\"/>\n\
+         <rect x=\"{LEFT}\" y=\"{y:.1}\" width=\"{width:.1}\" height=\"{BAR}\" \
+         fill=\"{colour}\"/>\n\
          <path d=\"M{least:.1} {centre:.1}H{most:.1}\" stroke=\"#222222\"/>\n\
          <text x=\"{:.1}\" y=\"{line:.1}\">{label}</text>",
         LEFT - 8.0,
