@@ -228,6 +228,7 @@ impl<'h> Chat<'h> {
             Event::ConnectionFailed { conn, addr, side, reason, .. } => {
                 self.on_failure(conn, addr, side, &reason)
             }
+            Event::Isolated => show("* nobody is connected; those known are called on"),
             Event::Impersonated { .. } => show("* somebody speaks under the id of this node"),
             Event::Request(request) => {
                 self.handle.responder(&request).refuse(NakCode::NoHandler).detach();

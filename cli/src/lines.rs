@@ -39,6 +39,7 @@ pub(crate) fn event(event: &Event) -> Option<String> {
             format!("refused {addr} {dialect} {}", escape::text(text, escape::MOST_TEXT))
         }
         Event::GuestPeers { from, peers } => return told(from, peers),
+        Event::Isolated => "isolated".to_owned(),
         Event::ConnectionFailed { .. }
         | Event::Request(_)
         | Event::Reply(_)

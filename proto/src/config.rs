@@ -362,6 +362,9 @@ fn check_times(limits: &Limits) -> Result<(), ConfigError> {
         ("guest_every", limits.guest_every),
         ("find_near", limits.find_near),
         ("find_far", limits.find_far),
+        ("feeler_every", limits.feeler_every),
+        ("rotate_every", limits.rotate_every),
+        ("isolated_after", limits.isolated_after),
     ] {
         at_least(field, millis(got), 1)?;
     }
@@ -369,7 +372,8 @@ fn check_times(limits: &Limits) -> Result<(), ConfigError> {
     below(("ping_after", limits.ping_after), ("dead_after", limits.dead_after))?;
     below(("suspect_max", limits.suspect_max), ("dead_after", limits.dead_after))?;
     below(("duplicate_fresh", limits.duplicate_fresh), ("duplicate_wait", limits.duplicate_wait))?;
-    below(("backoff_base", limits.backoff_base), ("backoff_max", limits.backoff_max))
+    below(("backoff_base", limits.backoff_base), ("backoff_max", limits.backoff_max))?;
+    below(("discourage_for", limits.discourage_for), ("discourage_max", limits.discourage_max))
 }
 
 fn millis(duration: Duration) -> usize {

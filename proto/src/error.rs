@@ -29,7 +29,8 @@ use crate::id::ConnId;
 #[non_exhaustive]
 #[cfg_attr(feature = "testing", derive(Hash))]
 pub enum CloseReason {
-    /// We ended it: `disconnect` or `shutdown`.
+    /// We ended it: `disconnect`, `shutdown`, an address that was only to be tested, a peer whose
+    /// place another took.
     #[error("closed here")]
     Local,
     /// The other side said bye.

@@ -129,6 +129,9 @@ pub enum Event {
         /// The peer it came by, which may have known no better.
         via: PeerId,
     },
+    /// No peer has been up for [`Limits::isolated_after`](crate::Limits): said once until one is
+    /// again. Whoever is known goes on being dialled; the application may know others.
+    Isolated,
     /// Somebody publishes broadcasts under our node id. They are not delivered; a new epoch was
     /// taken if the last one is older than [`Limits::new_epoch_every`](crate::Limits).
     Impersonated {

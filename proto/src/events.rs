@@ -100,6 +100,7 @@ fn inbound_failure(event: &Event) -> Option<SocketAddr> {
         | Event::JoinRefused { .. }
         | Event::GuestPeers { .. }
         | Event::Rejected { .. }
+        | Event::Isolated
         | Event::Impersonated { .. } => None,
     }
 }
@@ -122,6 +123,7 @@ fn cost(event: &Event) -> usize {
         | Event::Writable { .. }
         | Event::PeerError { .. }
         | Event::Rejected { .. }
+        | Event::Isolated
         | Event::Impersonated { .. } => EVENT_COST,
     }
 }

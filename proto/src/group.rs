@@ -30,6 +30,11 @@ impl Group {
     }
 }
 
+/// Whether an address means something on this machine or in this network alone.
+pub(crate) fn is_local(ip: IpAddr) -> bool {
+    ip.is_loopback() || is_private(ip)
+}
+
 fn is_private(ip: IpAddr) -> bool {
     match ip {
         IpAddr::V4(ip) => ip.is_private() || ip.is_link_local(),

@@ -61,11 +61,31 @@ pub struct Limits {
     /// Connections that end in order. When full: the one that has taken longest is let go. Default
     /// 256, as many as may begin.
     pub closing: usize,
-    /// Peers that dialled us. When full: `bye full`. Default 64 (source: DESIGN of peerline;
-    /// Bitcoin Core has 114).
+    /// Peers that dialled us. When full: one that nothing speaks for gives way, with `bye full`; if
+    /// something speaks for each of them, the newcomer is told so. Default 64: half of what
+    /// Bitcoin Core has, of which most are found free.
     pub max_inbound: usize,
     /// Connections we open on our own account. Default 8, as Bitcoin Core.
     pub target_outbound: usize,
+    /// Mean time between two feelers, when all connections of our own are there: dials that only
+    /// test an address. Default 120 s, as Bitcoin Core.
+    pub feeler_every: Duration,
+    /// Mean time until another takes the place of the peer of least use among those we dialled.
+    /// Default 10 min: a connection still lives for an hour, and in a parted network of a hundred
+    /// somebody tries another every six seconds.
+    pub rotate_every: Duration,
+    /// No peer is up for this long: the application is told, once. Default 30 s, the longest wait
+    /// until a bootstrap address is tried again.
+    pub isolated_after: Duration,
+    /// Addresses remembered whose owner broke the protocol. When full: the one that would be
+    /// forgotten first goes. Default 1,024.
+    pub discouraged: usize,
+    /// How long such an address is not dialled, and gives way first; doubles each time. Default 10
+    /// min.
+    pub discourage_for: Duration,
+    /// The longest such time, and how long it is remembered after. Default 24 h, as Bitcoin Core
+    /// bans.
+    pub discourage_max: Duration,
     /// Dials under way at once. Default 8: joins fast without a storm.
     pub max_dialing: usize,
     /// Connections of one version 0 peer, each served. Default 4: two dials each way.
@@ -345,6 +365,7 @@ impl Limits {
             self.event_queue,
             self.book.saturating_mul(ADDRESS_COST),
             self.addr_answer.saturating_mul(ANSWERS * TOLD_COST),
+            self.discouraged.saturating_mul(ID_COST),
             self.streams.saturating_mul(sum([STREAM_COST, TREE_COST, holes])),
             self.cache,
             self.wanted.saturating_mul(WANT_COST),
@@ -402,6 +423,12 @@ pub(crate) const DEFAULTS: Limits = Limits {
     closing: 256,
     max_inbound: 64,
     target_outbound: 8,
+    feeler_every: Duration::from_secs(120),
+    rotate_every: Duration::from_secs(600),
+    isolated_after: Duration::from_secs(30),
+    discouraged: 1024,
+    discourage_for: Duration::from_secs(600),
+    discourage_max: Duration::from_secs(24 * 3600),
     max_dialing: 8,
     guest_connections: 4,
     rivals: 4,

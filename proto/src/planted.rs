@@ -84,11 +84,34 @@ pub enum Bug {
     FullBucket,
     /// Who asks for addresses is told his own.
     TellsAsker,
+    /// The application is not told that nobody is there.
+    NeverIsolated,
+    /// Nothing is dialled only to see who is there: to show what feelers are good for, as all that
+    /// follow show it of another part of the overlay.
+    NoFeeler,
+    /// No feeler prefers a bootstrap address.
+    NoHoming,
+    /// Nobody's place is taken by another.
+    NoRotation,
+    /// Any number of our connections goes to one network group.
+    NoGroups,
+    /// Nobody gives way to one that dials us.
+    NoEviction,
+    /// Nobody who dialled us is protected by his network group.
+    NoPlaces,
+    /// Nor by being near.
+    NoNear,
+    /// Nor by his news.
+    NoNews,
+    /// Nor by his age.
+    NoOld,
+    /// Who broke the protocol is treated like everybody.
+    NoDiscouragement,
 }
 
 impl Bug {
     /// All of them.
-    pub const ALL: [Self; 38] = [
+    pub const ALL: [Self; 39] = [
         Self::DupDelivery,
         Self::Echo,
         Self::CutBody,
@@ -127,5 +150,20 @@ impl Bug {
         Self::TrustsTold,
         Self::FullBucket,
         Self::TellsAsker,
+        Self::NeverIsolated,
+    ];
+
+    /// Those that break no rule, but make something worse: each a part of the overlay left out.
+    pub const PARTS: [Self; 10] = [
+        Self::NoFeeler,
+        Self::NoHoming,
+        Self::NoRotation,
+        Self::NoGroups,
+        Self::NoEviction,
+        Self::NoPlaces,
+        Self::NoNear,
+        Self::NoNews,
+        Self::NoOld,
+        Self::NoDiscouragement,
     ];
 }

@@ -58,6 +58,12 @@ pub struct Stats {
     pub relayed: u64,
     /// Addresses told too fast, or over what the book holds.
     pub addresses_ignored: u64,
+    /// Feelers that found somebody.
+    pub felt: u64,
+    /// Peers that we dialled and that gave way to another.
+    pub rotated: u64,
+    /// Peers that dialled us and gave way to another.
+    pub evicted: u64,
     /// Pings not answered because too many answers wait.
     pub pings_ignored: u64,
     /// Connections that broke the protocol.

@@ -134,6 +134,7 @@ impl Handlers {
             | Event::JoinRefused { .. }
             | Event::GuestPeers { .. }
             | Event::Rejected { .. }
+            | Event::Isolated
             | Event::Impersonated { .. } => false,
             // The enum may grow; what is new there has no handler of its own yet.
             _ => false,

@@ -88,6 +88,7 @@ pub fn log_event(event: &Event) {
         Event::Rejected { from, via } => {
             debug!(target: PEER, "rejected: a broadcast of {from}, heard through {via}");
         }
+        Event::Isolated => info!(target: PEER, "nobody is connected; the known are dialled on"),
         Event::Impersonated { via } => {
             warn!(target: PEER, "somebody uses our node id; heard through {via}");
         }

@@ -31,6 +31,7 @@ mod restart;
 mod share_program;
 mod sim;
 mod tidy;
+mod topology;
 mod trees;
 mod vectors;
 mod wire_oracle;

@@ -89,7 +89,6 @@ impl Buckets {
         &self.new
     }
 
-    #[cfg_attr(not(test), allow(dead_code))] // for draws
     pub(super) fn tried_table(&self) -> &Table {
         &self.tried
     }

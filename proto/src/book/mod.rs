@@ -9,8 +9,6 @@ mod answers;
 mod buckets;
 mod entry;
 mod saved;
-// What the overlay may ask.
-#[cfg_attr(not(test), allow(dead_code))]
 mod select;
 
 use alloc::collections::BTreeMap;
@@ -113,13 +111,12 @@ impl Book {
     }
 
     /// The peers to begin with after the next start.
-    #[cfg_attr(not(test), allow(dead_code))] // the overlay's
+    #[cfg(any(test, feature = "testing"))]
     pub(crate) fn anchors(&self) -> &[SocketAddr] {
         &self.anchors
     }
 
     /// Sets them; the first two count.
-    #[cfg_attr(not(test), allow(dead_code))] // the overlay's
     pub(crate) fn set_anchors(&mut self, mut anchors: Vec<SocketAddr>) {
         anchors.truncate(ANCHORS);
         self.anchors = anchors;

@@ -67,6 +67,20 @@ impl Book {
         tested.or_else(|| self.draw(Pool::New, rng, &mut fits))
     }
 
+    /// An address that the application gave: due, and not one that `skip` says no to.
+    pub(crate) fn given(
+        &self,
+        now: Instant,
+        rng: &mut Rng,
+        skip: &mut dyn FnMut(SocketAddr, Option<&PeerId>) -> bool,
+    ) -> Option<SocketAddr> {
+        let mut fits = |addr: SocketAddr, entry: &Entry| {
+            let due = self.due(entry, false) <= now && !entry.is_trying(now);
+            due && !skip(addr, entry.peer.as_ref())
+        };
+        self.draw(Pool::Given, rng, &mut fits)
+    }
+
     /// When the next address comes due that is not due yet and that `skip` does not say no to.
     pub(crate) fn next_due(
         &self,

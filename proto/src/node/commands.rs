@@ -3,7 +3,6 @@
 use core::net::SocketAddr;
 use core::time::Duration;
 
-use crate::config::Listen;
 use crate::error::{BroadcastError, ByeReason, CloseReason, DialError, SendError};
 use crate::group::{canonical, is_dialable};
 use crate::id::{ConnId, NodeId, PeerId, Side};
@@ -68,11 +67,14 @@ impl Node {
         let addr = canonical(addr);
         self.may_dial(addr)?;
         if let Some(conn) = self.dialing(addr) {
+            self.overlay.asked_for(conn);
             return Err(DialError::Dialing { conn });
         }
         // Without room in the book it is dialled all the same, only not remembered.
         self.book.learn(addr, None, addr, self.now, &mut self.rng);
-        Ok(self.open_dial(addr))
+        let conn = self.open_dial(addr);
+        self.overlay.asked_for(conn);
+        Ok(conn)
     }
 
     /// Adds an address that is dialled whenever connections are few, for ever.
@@ -403,14 +405,13 @@ impl Node {
 
     /// Our hello to somebody seen at `addr`.
     pub(super) fn hello(&self, addr: SocketAddr, nonce: Option<u64>) -> Frame {
-        let port = self.listening.first().map(|addr| Listen::Port(addr.port()));
         encode::hello(
             self.id,
             &HelloOut {
                 network: self.config.network(),
                 agent: self.config.agent(),
                 nonce,
-                listen: self.config.advertise().or(port),
+                listen: self.listens_for(addr),
                 you: addr,
                 max: self.config.limits().max_line,
             },

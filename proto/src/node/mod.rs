@@ -16,6 +16,7 @@ mod relay;
 mod requests;
 mod seek;
 mod tend;
+mod topology;
 mod trees;
 mod verdicts;
 
@@ -40,6 +41,7 @@ use crate::guests::chat::{Chat, chat_id};
 use crate::id::{ConnId, Identity, NodeId};
 use crate::links::{Links, Taken};
 use crate::message::Frame;
+use crate::overlay::Overlay;
 use crate::peers::{self, Peers};
 use crate::queue::{Class, Outgoing};
 use crate::requests::{Answering, Asked};
@@ -101,6 +103,7 @@ pub struct Node {
     book: Book,
     /// What was told of it.
     answers: Answers,
+    overlay: Overlay,
     broadcasts: Broadcasts,
     /// One-to-one messages delivered, so that a repeated one is not delivered again.
     direct_seen: Recent<(NodeId, Cow<'static, str>)>,
@@ -155,6 +158,7 @@ impl Node {
             peers: Peers::new(id),
             book: Book::new(limits, config.private_exempt(), (rng.u64(), rng.u64())),
             answers: Answers::default(),
+            overlay: Overlay::new(limits, start.now),
             direct_seen: Recent::new(limits.recent_ids),
             direct_count: 0,
             direct_epoch: broadcasts.epoch(),
@@ -351,6 +355,7 @@ impl Node {
             self.seeks.next_deadline(),
             self.verdicts.next_deadline(),
             self.broadcasts.trees.next_deadline().filter(|_| self.stopping.is_none()),
+            self.overlay.next_deadline().filter(|_| self.stopping.is_none()),
         ];
         let stop = self.stopping.filter(|_| !self.links.is_empty());
         // What is due at the end of time is due never: no later time could move it.

@@ -18,7 +18,7 @@ use crate::node::{Node, chat};
 use crate::peers::{Arrival, Verdict};
 use crate::queue::{CONTROL_BURST, Class};
 use crate::session::keepalive::KeepAlive;
-use crate::session::{Phase, Ready, Superseded};
+use crate::session::{News, Phase, Ready, Superseded};
 use crate::time::UnixTime;
 use crate::wire::json::Span;
 use crate::wire::native::{Addr, Broadcast, Bye, Hello, Msg, told};
@@ -63,7 +63,7 @@ impl Node {
         if let (Side::Listener, Some(dialled)) = (side, dialled) {
             return self.on_self_connection(conn, dialled);
         }
-        match self.identify(hello).and_then(|peer| self.admit(peer, hello, side)) {
+        match self.identify(hello).and_then(|peer| self.admit(conn, peer, hello)) {
             Ok((peer, version)) => self.welcome(conn, peer, version, hello),
             Err(reason) => self.turn_away(conn, reason, hello.version),
         }
@@ -97,10 +97,10 @@ impl Node {
 
     /// Whether there is a common version, a common network, and room.
     fn admit(
-        &self,
+        &mut self,
+        conn: ConnId,
         peer: PeerId,
         hello: &Hello<'_>,
-        side: Side,
     ) -> Result<(PeerId, u64), CloseReason> {
         let version = hello.version.min(VERSION);
         if version < hello.min_version {
@@ -115,23 +115,34 @@ impl Node {
             return Err(CloseReason::Network);
         }
         if self.peers.conn(&peer).is_none() {
-            self.has_room(side)?;
+            self.has_room(conn)?;
         }
         Ok((peer, version))
     }
 
-    fn has_room(&self, side: Side) -> Result<(), CloseReason> {
-        let (max_peers, max_inbound) = (self.config.max_peers(), self.config.limits().max_inbound);
+    /// Whether there is room for the peer of a connection, if need be in place of another that
+    /// dialled us. Nobody makes room for one that broke the protocol of late.
+    fn has_room(&mut self, conn: ConnId) -> Result<(), CloseReason> {
+        let (max_peers, limit) = (self.config.max_peers(), self.config.limits().max_inbound);
         if max_peers != 0 && self.peers.len() >= max_peers {
             return Err(CloseReason::Full { peers: self.peers.len(), limit: max_peers });
         }
-        if side == Side::Listener && self.peers.len() >= max_inbound {
-            let inbound = self.inbound_peers(); // of all, one by one: only when it may matter
-            if inbound >= max_inbound {
-                return Err(CloseReason::Full { peers: inbound, limit: max_inbound });
-            }
+        let inbound = self.links.get(conn).filter(|link| link.side == Side::Listener);
+        let Some(ip) = inbound.map(|link| link.addr.ip()) else { return Ok(()) };
+        let full = |peers: usize| Err(CloseReason::Full { peers, limit });
+        let unwanted = self.is_discouraged(ip);
+        if self.peers.len() < limit && !unwanted {
+            return Ok(()); // inbound ones are counted one by one: only when it may matter
         }
-        Ok(())
+        let peers = self.inbound_peers();
+        if unwanted && peers > limit / 2 {
+            return full(peers);
+        }
+        if peers >= limit {
+            self.make_room_for_inbound(limit);
+        }
+        let peers = self.inbound_peers();
+        if peers >= limit { full(peers) } else { Ok(()) }
     }
 
     /// Ends a connection whose hello we cannot take; a node of version 1 is told why.
@@ -165,7 +176,7 @@ impl Node {
             Side::Dialer => (Some(addr), None),
             Side::Listener => where_it_listens(addr, hello.listen),
         };
-        let ready = self.ready(peer.clone(), version, hello.max, listens);
+        let ready = self.ready(peer.clone(), version, hello, listens);
         if let Some(link) = self.links.get_mut(conn) {
             link.phase = Phase::Ready(ready);
         }
@@ -176,6 +187,9 @@ impl Node {
             self.control(conn, hello);
         }
         self.note_address(side, addr, &peer, listens.or(elsewhere));
+        if self.is_felt(conn) {
+            return;
+        }
         let most = match &peer {
             PeerId::Node(_) => self.config.limits().rivals,
             PeerId::Guest(_) => self.config.limits().guest_connections,
@@ -195,11 +209,11 @@ impl Node {
         &self,
         peer: PeerId,
         version: u64,
-        max: Option<u64>,
+        hello: &Hello<'_>,
         listens: Option<SocketAddr>,
     ) -> Ready {
         let limits = self.config.limits();
-        let offered = max.and_then(|max| usize::try_from(max).ok()).unwrap_or_default();
+        let offered = hello.max.and_then(|max| usize::try_from(max).ok()).unwrap_or_default();
         Ready {
             peer,
             version,
@@ -209,6 +223,9 @@ impl Node {
             getaddr_answered: None,
             budget: Budget::new(limits.addr_burst, limits.addr_every, self.now),
             rejected: 0,
+            since: self.now,
+            sees: hello.you.map(|addr| addr.ip().to_canonical()),
+            news: News::default(),
             superseded: None,
         }
     }
@@ -240,6 +257,7 @@ impl Node {
         self.emit(Event::PeerUp { peer: peer.clone(), conn, addr, side });
         self.introduce(conn, version);
         self.update_trees(&peer, None);
+        self.arrived(conn);
         if let Some(node) = node {
             self.found_way(node);
         }
@@ -479,6 +497,9 @@ impl Node {
             && self.is_judged(&said.kind.as_text().unwrap_or_default());
         let mut orders = core::mem::take(&mut self.orders);
         let (now, link, line) = (self.now, self.carrier(conn), frame.clone());
+        if let Some(ready) = self.ready_mut(link) {
+            ready.news = News { count: ready.news.count.saturating_add(1), last: Some(now) };
+        }
         if judged {
             self.broadcasts.trees.received_to_judge(key, line, (link, hole), now, &mut orders);
         } else {

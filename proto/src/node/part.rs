@@ -27,6 +27,7 @@ impl Node {
     pub(super) fn violation(&mut self, conn: ConnId, violation: Violation) {
         let Some(link) = self.links.get(conn) else { return };
         // A dial that does not end in hello is a failed dial, no more.
+        let closing = matches!(link.phase, Phase::Closing(_));
         let blame = match &link.phase {
             Phase::Greeting(_) => link.side == Side::Listener,
             Phase::Ready(_) | Phase::Closing(_) => true,
@@ -34,7 +35,10 @@ impl Node {
             Phase::Dialing { .. } | Phase::Guest(_) => false,
         };
         self.stats.violations += u64::from(blame);
-        if matches!(link.phase, Phase::Closing(_)) {
+        if blame {
+            self.discourage(link.addr.ip());
+        }
+        if closing {
             return self.let_go(conn);
         }
         self.end(conn, CloseReason::Violation(violation), Parting::Drop);
@@ -70,6 +74,7 @@ impl Node {
                 None => self.book.failed(addr, self.now, &mut self.rng),
             }
         }
+        self.overlay.ended(conn);
         let owed = self.links.is_blocked(conn);
         let loser = peer.clone().filter(|_| reason == CloseReason::Duplicate);
         let left = peer.as_ref().map(|peer| self.peers.depart(peer, conn));
@@ -80,6 +85,9 @@ impl Node {
             Some(Departure::Last) => (peer, None),
             Some(Departure::StillUp | Departure::Stranger) | None => (None, peer.filter(|_| owed)),
         };
+        if gone.is_some() && self.peers.len() == 0 {
+            self.overlay.alone(self.now);
+        }
         #[cfg(peerline_planted)]
         if let (Some(peer), true) = (&gone, self.is_planted(crate::planted::Bug::EventTwice)) {
             self.emit(Event::PeerDown { peer: peer.clone(), conn, reason: reason.clone() });
@@ -133,11 +141,12 @@ impl Node {
         }
     }
 
-    fn bye(&self, reason: ByeReason) -> crate::message::Frame {
+    fn bye(&mut self, reason: ByeReason) -> crate::message::Frame {
         let limits = self.config.limits();
+        let (urgent, longest) = (limits.backoff_urgent.as_secs(), limits.backoff_max.as_secs());
         let (retry, peers) = match reason {
-            ByeReason::Full => (Some(limits.backoff_urgent.as_secs()), self.alternatives()),
-            ByeReason::Disconnect => (Some(limits.backoff_max.as_secs()), Default::default()),
+            ByeReason::Full => (Some(urgent), self.alternatives()),
+            ByeReason::Disconnect => (Some(longest), Default::default()),
             ByeReason::Shutdown
             | ByeReason::Duplicate
             | ByeReason::Network

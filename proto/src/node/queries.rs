@@ -169,7 +169,7 @@ impl Node {
 
     /// Whether one of our listeners is reached there.
     pub(super) fn is_listening(&self, addr: SocketAddr) -> bool {
-        is_listening(&self.listening, addr)
+        self.external_addr() == Some(canonical(addr)) || is_listening(&self.listening, addr)
     }
 
     /// The addresses to tell the peer of this connection: alive of late, reached by a dial of ours
@@ -249,11 +249,17 @@ impl Node {
         alive.into_iter().map(|(addr, (peer, at))| (addr, peer, at)).collect()
     }
 
-    /// Nodes to name to one that we have no room for.
-    pub(super) fn alternatives(&self) -> Vec<(SocketAddr, NodeId)> {
+    /// Nodes to name to one that we have no room for: others each time, so that those whom a
+    /// crowded bootstrap sends on do not all go to the same eight.
+    pub(super) fn alternatives(&mut self) -> Vec<(SocketAddr, NodeId)> {
         let alive = self.alive_addresses().into_iter();
         let nodes = alive.filter_map(|(addr, peer, _)| peer.node().map(|node| (addr, node)));
-        nodes.take(ALTERNATIVES).collect()
+        let (mut nodes, mut named): (Vec<_>, Vec<_>) = (nodes.collect(), Vec::new());
+        while named.len() < ALTERNATIVES && !nodes.is_empty() {
+            let index = usize::try_from(self.rng.below(nodes.len() as u64)).unwrap_or_default();
+            named.push(nodes.swap_remove(index));
+        }
+        named
     }
 }
 

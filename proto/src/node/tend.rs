@@ -7,7 +7,7 @@ use crate::group::Group;
 use crate::id::{ConnId, Side};
 use crate::node::Node;
 use crate::node::part::Parting;
-use crate::overlay::{self, Candidate, Surroundings, Targets};
+use crate::overlay::{self, Groups, Probe, Surroundings, Targets};
 use crate::session::keepalive::Due;
 use crate::session::{Call, Phase, Ready};
 use crate::time::Instant;
@@ -35,6 +35,7 @@ impl Node {
         self.tend_verdicts();
         self.tend_seeks();
         self.tend_requests();
+        self.tend_overlay();
         if self.plan_at.is_some_and(|at| at <= self.now) {
             self.plan();
         }
@@ -100,27 +101,28 @@ impl Node {
             self.plan_at = Some(self.now + self.config.limits().backoff_base);
             return;
         }
+        self.remember_anchors();
         let around = self.surroundings();
         let targets = self.targets();
-        let ready = self.peers.len();
-        let urgent = ready < targets.outbound.min(self.book.len());
-        let candidates = self.book.iter().map(|(addr, entry)| Candidate {
-            addr,
-            peer: entry.peer.as_ref(),
-            due: self.book.due(entry, urgent),
-        });
-        let plan = overlay::plan(candidates, &around, &targets, self.now, &mut self.rng);
-        for addr in plan.dial {
+        let room = overlay::room(self.book.len(), &around, &targets);
+        if room.complete {
+            self.overlay.complete(self.now, &mut self.rng);
+        }
+        let urgent = self.peers.len() < targets.outbound.min(self.book.len());
+        let mut groups = Groups::new(room.all, &around);
+        for _ in 0..room.dials {
+            let Some(addr) = self.select(urgent, &around, &mut groups) else { break };
             self.open_dial(addr);
         }
-        self.plan_at = plan.next.map(|at| at.max(self.plan_after));
+        let next = if room.wanted > 0 { self.next_due(urgent, &around, &groups) } else { None };
+        self.plan_at = next.map(|at| at.max(self.plan_after));
         #[cfg(peerline_planted)]
         if self.is_planted(crate::planted::Bug::BusyLoop) {
             self.plan_at = Some(self.now);
         }
     }
 
-    fn targets(&self) -> Targets {
+    pub(super) fn targets(&self) -> Targets {
         let limits = self.config.limits();
         Targets {
             full_mesh: limits.full_mesh,
@@ -131,9 +133,10 @@ impl Node {
     }
 
     /// What is connected or under way.
-    fn surroundings(&self) -> Surroundings {
+    pub(super) fn surroundings(&self) -> Surroundings {
         let mut around = Surroundings::default();
-        for (_, link) in self.links.iter() {
+        let exempt = self.config.private_exempt();
+        for (conn, link) in self.links.iter() {
             let dialled = link.side == Side::Dialer;
             let (dialing, listens) = match &link.phase {
                 // Over already; when it may be dialled again, the book says.
@@ -146,9 +149,15 @@ impl Node {
                 }
                 Phase::Ready(ready) => (false, ready.listens),
             };
-            around.outbound += usize::from(dialled);
+            let counts = dialled && self.overlay.purpose(conn) != Some(Probe::Feeler);
+            around.outbound += usize::from(counts);
+            around.groups.extend(counts.then(|| Group::of(link.addr, exempt)));
             around.dialing += usize::from(dialing);
             around.addrs.extend(dialled.then_some(link.addr).into_iter().chain(listens));
+        }
+        #[cfg(peerline_planted)]
+        if self.is_planted(crate::planted::Bug::NoGroups) {
+            around.groups.clear();
         }
         around.peers = self.peers.iter().map(|(peer, _)| peer.clone()).collect();
         around

@@ -19,7 +19,7 @@ pub(crate) mod keepalive;
 pub(crate) mod opening;
 
 use alloc::sync::Arc;
-use core::net::SocketAddr;
+use core::net::{IpAddr, SocketAddr};
 
 use crate::budget::Budget;
 use crate::id::PeerId;
@@ -96,7 +96,22 @@ pub(crate) struct Ready {
     pub(crate) budget: Budget,
     /// Broadcasts that came by it and were rejected.
     pub(crate) rejected: u64,
+    /// When it said hello.
+    pub(crate) since: Instant,
+    /// Where it says that it sees us.
+    pub(crate) sees: Option<IpAddr>,
+    pub(crate) news: News,
     pub(crate) superseded: Option<Superseded>,
+}
+
+/// What a peer was the first to bring.
+#[derive(Copy, Clone, Debug, Default)]
+#[cfg_attr(feature = "testing", derive(Hash))]
+pub(crate) struct News {
+    /// How many broadcasts.
+    pub(crate) count: u64,
+    /// When the last one came.
+    pub(crate) last: Option<Instant>,
 }
 
 /// The other side said that another connection stays, and we have not met that one yet: it is still

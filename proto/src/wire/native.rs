@@ -187,6 +187,8 @@ pub(crate) struct Hello<'a> {
     pub(crate) network: Option<Cow<'a, str>>,
     pub(crate) nonce: Option<u64>,
     pub(crate) listen: Option<Listen>,
+    /// Where it sees us; nothing if what it says is no address.
+    pub(crate) you: Option<SocketAddr>,
     pub(crate) max: Option<u64>,
 }
 
@@ -461,6 +463,7 @@ impl<'a> Fields<'a> {
             network: self.text(Field::Network)?,
             nonce: self.integer(Field::Nonce),
             listen: self.listen()?,
+            you: self.text(Field::You)?.and_then(|text| text.parse().ok()),
             max: self.integer(Field::Max),
         })
     }

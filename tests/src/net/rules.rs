@@ -47,6 +47,8 @@ pub enum Rule {
     Shutdown,
     /// A bad line changes nothing on other connections.
     Privacy,
+    /// Who is alone for long is told so, once, and nobody else is.
+    Isolated,
     /// The healed core becomes one component.
     Connected,
     /// What is published in a connected component reaches all of it.
@@ -65,7 +67,7 @@ pub enum Rule {
 
 impl Rule {
     /// All of them.
-    pub const ALL: [Self; 27] = [
+    pub const ALL: [Self; 28] = [
         Self::AtMostOnce,
         Self::NoEcho,
         Self::Integrity,
@@ -86,6 +88,7 @@ impl Rule {
         Self::Accounting,
         Self::Shutdown,
         Self::Privacy,
+        Self::Isolated,
         Self::Connected,
         Self::Delivered,
         Self::Rejoined,
@@ -118,6 +121,7 @@ impl Rule {
             Self::Accounting => "S19 accounting",
             Self::Shutdown => "S20 shutdown",
             Self::Privacy => "S21 privacy of failure",
+            Self::Isolated => "S22 alone is told once",
             Self::Connected => "L1 one component",
             Self::Delivered => "L2 delivered to all",
             Self::Rejoined => "L3 together again",

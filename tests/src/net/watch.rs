@@ -112,6 +112,12 @@ pub(crate) struct Watch {
     /// Connections whose end was told by a number alone.
     told_together: usize,
     most_peers: usize,
+    /// Since when no peer is up, as far as that is known.
+    alone_since: Option<Instant>,
+    /// When it was first seen that no peer is up.
+    seen_alone: Option<Instant>,
+    /// The application was told that nobody is there, and nobody came since.
+    told_alone: bool,
     /// Peers whose queue was full, and of whom it has not been said that there is room again.
     owed: BTreeSet<PeerId>,
     /// How often it was said that there is room again.
@@ -280,6 +286,7 @@ impl Watch {
         let now = now.max(testing::time(node));
         match event {
             Event::PeerUp { peer, conn, side, .. } => self.on_peer_up(node, peer, *conn, *side),
+            Event::Isolated => self.on_isolated(node, now),
             Event::PeerDown { peer, conn, reason } => {
                 let was = self.up.remove(peer).is_some();
                 Rule::Grammar.check(was, || format!("{peer} is down twice"));
@@ -289,6 +296,8 @@ impl Watch {
                     format!("both ends of {conn} and its rival were given up")
                 });
                 self.on_end(*conn, reason, true, now);
+                // Told late, it is not known since when.
+                self.alone_since = Some(now).filter(|_| self.up.is_empty() && !self.behind);
             }
             Event::ConnectionFailed { conn, addr, reason, repeats, .. } => {
                 self.told_together += *repeats as usize;
@@ -321,6 +330,29 @@ impl Watch {
             Rule::Grammar.check(sides, || format!("{conn} has changed sides"));
         }
         self.reached(conn);
+        (self.alone_since, self.seen_alone, self.told_alone) = (None, None, false);
+    }
+
+    fn on_isolated(&mut self, node: &Node, now: Instant) {
+        let (alone, told) = (self.up.is_empty(), std::mem::replace(&mut self.told_alone, true));
+        Rule::Isolated.check(alone && !told, || format!("{:?} is up, told: {told}", self.up));
+        let after = node.config().limits().isolated_after;
+        let waited = self.alone_since.map(|since| now.saturating_since(since));
+        let soon = waited.is_some_and(|waited| waited < after);
+        Rule::Isolated.check(!soon, || format!("told after {waited:?}"));
+    }
+
+    /// Who is alone for long has been told.
+    fn check_alone(&mut self, node: &Node, now: Instant) {
+        if !self.up.is_empty() || self.told_alone || self.behind || node.is_stopping() {
+            return;
+        }
+        // From its start on nobody was there; that was not seen, so it is at least since now.
+        let since = self.alone_since.or(self.seen_alone).unwrap_or(now);
+        self.seen_alone = Some(since);
+        let most = self.patience(node, node.config().limits().isolated_after);
+        let alone = now.saturating_since(since);
+        Rule::Isolated.check(alone <= most, || format!("alone for {alone:?}, and not told"));
     }
 
     /// The dial came to something.
@@ -403,6 +435,7 @@ impl Watch {
         if timely {
             self.check_life(node, now);
             self.check_handshakes(node, now);
+            self.check_alone(node, now);
         }
         self.check_counts(node, sockets);
         self.check_memory(node, sockets);

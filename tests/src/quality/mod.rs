@@ -9,6 +9,7 @@ pub mod crashes;
 pub mod hostile;
 pub mod rows;
 pub mod scenarios;
+pub mod topology;
 mod wire;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -16,8 +17,8 @@ use std::net::{Ipv4Addr, SocketAddr};
 use std::time::Duration;
 
 use peerline_proto::{
-    Action, Config, ConnId, Event, Identity, Instant, Node, NodeId, Payload, Start, TransportError,
-    UnixTime, testing,
+    Action, Config, ConnId, Event, Identity, Instant, Node, NodeId, Payload, PeerId, Start,
+    TransportError, UnixTime, testing,
 };
 
 use crate::entropy::Entropy;
@@ -56,6 +57,12 @@ pub struct Quality {
     first_known: usize,
     /// Whether a node counts; all do until somebody says otherwise.
     audience: Vec<bool>,
+    /// Between those below this number and the others nothing passes.
+    parted_at: usize,
+    /// Dials by whom in which second.
+    dials: BTreeMap<(u64, usize), u32>,
+    /// Where each can be dialled.
+    places: Vec<Option<SocketAddr>>,
     rng: Entropy,
 }
 
@@ -114,6 +121,10 @@ struct Member {
     conns: BTreeMap<ConnId, Wire>,
     /// The hops after which it got each broadcast of late; 0 if it did not, or published it.
     hops: Vec<u8>,
+    /// Whom it dials is near.
+    near: bool,
+    /// How often it was told that nobody is there.
+    isolated: usize,
 }
 
 impl Member {
@@ -133,18 +144,32 @@ fn addr_of(index: usize) -> SocketAddr {
     SocketAddr::from((Ipv4Addr::from(0x0a00_0001 + index), PORT))
 }
 
+/// An address in a network group of its own.
+fn public_addr_of(index: usize) -> SocketAddr {
+    let [high, low] = u16::try_from(index + 0x0b00).expect("a small network").to_be_bytes();
+    SocketAddr::from((Ipv4Addr::new(high, low, 1, 1), PORT))
+}
+
 impl Quality {
     /// Nodes that know nobody.
     pub fn new(setup: &Setup) -> Self {
-        let (count, mut rng) = (setup.count, Entropy::new(setup.seed));
+        let places = (0..setup.count).map(|index| Some(addr_of(index))).collect();
+        Self::at(places, setup)
+    }
+
+    /// The same at these addresses, as many as there are; one without is nowhere to be dialled.
+    pub fn at(places: Vec<Option<SocketAddr>>, setup: &Setup) -> Self {
+        let (count, mut rng) = (places.len(), Entropy::new(setup.seed));
         let mut nodes = Vec::new();
-        for index in 0..count {
+        for place in &places {
             let (mut id, mut seed) = ([0; 16], [0; 32]);
             id.iter_mut().chain(&mut seed).for_each(|byte| *byte = rng.below(256) as u8);
             let identity = Identity::new(NodeId::from_random_bytes(id));
             let start = Start::new(Instant::ZERO, UnixTime::from_millis(1_700_000_000_000));
             let mut node = Node::new(setup.config.clone(), identity, seed, start);
-            node.listening(addr_of(index), Instant::ZERO);
+            if let Some(addr) = *place {
+                node.listening(addr, Instant::ZERO);
+            }
             nodes.push(Member {
                 node,
                 alive: true,
@@ -152,17 +177,22 @@ impl Quality {
                 due: None,
                 conns: BTreeMap::new(),
                 hops: Vec::new(),
+                near: false,
+                isolated: 0,
             });
         }
         Self {
             now: Instant::ZERO,
-            by_addr: (0..count).map(|index| (addr_of(index), index)).collect(),
+            by_addr: (0..count).filter_map(|index| Some((places[index]?, index))).collect(),
+            places,
             nodes,
             wires: Wires::new(setup.jitter),
             agenda: BTreeSet::new(),
             casts: Vec::new(),
             first_known: 0,
             audience: vec![true; count],
+            parted_at: 0,
+            dials: BTreeMap::new(),
             rng,
         }
     }
@@ -175,7 +205,8 @@ impl Quality {
             let others = self.draw_others(index, out);
             for other in others {
                 let now = self.now;
-                self.nodes[index].node.dial(addr_of(other), now).ok();
+                let addr = self.places[other].expect("it can be dialled");
+                self.nodes[index].node.dial(addr, now).ok();
             }
             self.after(index);
         }
@@ -335,7 +366,7 @@ impl Quality {
 
     fn on_syn(&mut self, to: usize, from: usize, conn: ConnId, latency: Duration) {
         let now = self.now;
-        let source = SocketAddr::from((Ipv4Addr::from(0x0a00_0001 + from as u32), 40_000));
+        let source = self.source(from);
         let Ok(theirs) = self.nodes[to].node.accepted(source, now) else { return };
         let wire = Wire::new(from, latency, Some(conn));
         self.nodes[to].conns.insert(theirs, wire);
@@ -344,7 +375,11 @@ impl Quality {
     }
 
     fn send(&mut self, from: usize, conn: ConnId, what: wire::What) {
+        let parted_at = self.parted_at;
         if let Some(wire) = self.nodes[from].conns.get_mut(&conn) {
+            if (from < parted_at) != (wire.peer < parted_at) {
+                return;
+            }
             self.wires.send(wire, what, self.now, &mut self.rng);
         }
     }
@@ -364,6 +399,7 @@ impl Quality {
             }
         }
         while let Some(event) = self.nodes[index].node.poll_event() {
+            self.nodes[index].isolated += usize::from(matches!(event, Event::Isolated));
             if let Event::Message(message) = event {
                 let number = message.body().get(1..11).and_then(|number| number.parse().ok());
                 number.into_iter().for_each(|number| self.got(index, number));
@@ -401,8 +437,11 @@ impl Quality {
     }
 
     fn connect_to(&mut self, index: usize, conn: ConnId, addr: SocketAddr) {
+        let second = self.now.as_nanos() / 1_000_000_000;
+        *self.dials.entry((second, index)).or_default() += 1;
         let Some(to) = self.by_addr.get(&addr).copied() else { return };
-        let latency = Duration::from_micros(self.rng.between(10_000, 50_000));
+        let near = if self.nodes[index].near { 10 } else { 1 };
+        let latency = Duration::from_micros(self.rng.between(10_000, 50_000) / near);
         self.nodes[index].conns.insert(conn, Wire::new(to, latency, None));
         self.send(index, conn, wire::What::Syn { from: index, conn, latency });
     }
@@ -444,6 +483,123 @@ impl Quality {
             eager.into_iter().filter_map(move |conn| self.nodes[index].conns.get(&conn)).collect()
         };
         self.living().count() - self.reached(originator, eager).len()
+    }
+
+    /// Adds an address that a node dials for ever.
+    pub fn bootstrap(&mut self, index: usize, other: usize) {
+        let (addr, now) = (self.places[other].expect("it can be dialled"), self.now);
+        self.nodes[index].node.add_bootstrap(addr, now);
+        self.after(index);
+    }
+
+    /// Between the first so many nodes and the others nothing passes; with 0 everything does.
+    pub fn part(&mut self, at: usize) {
+        self.parted_at = at;
+    }
+
+    /// Whom a node dials from now on is at a tenth of the usual distance.
+    pub fn near(&mut self, index: usize) {
+        self.nodes[index].near = true;
+    }
+
+    /// Where a node's connections come from.
+    pub fn source(&self, index: usize) -> SocketAddr {
+        let addr = self.places[index].unwrap_or_else(|| addr_of(index));
+        SocketAddr::new(addr.ip(), 40_000)
+    }
+
+    /// How often a node was told that nobody is there.
+    pub fn isolated(&self, index: usize) -> usize {
+        self.nodes[index].isolated
+    }
+
+    /// A node's program is killed; to the others it is as if its connections had ended.
+    pub fn stop(&mut self, index: usize) {
+        let conns: Vec<ConnId> = self.nodes[index].conns.keys().copied().collect();
+        conns.into_iter().for_each(|conn| self.end(index, conn));
+        self.nodes[index].conns.clear();
+        self.crash(index);
+    }
+
+    /// A node that was stopped, or that is not wanted any more, runs anew and knows nobody. Its
+    /// connections must be gone at the other ends.
+    pub fn start(&mut self, index: usize, config: Config) {
+        let start = Start::new(self.now, UnixTime::from_millis(1_700_000_000_000));
+        let mut seed = [0; 32];
+        seed.iter_mut().for_each(|byte| *byte = self.rng.below(256) as u8);
+        let id = Identity::new(self.node(index).id());
+        let mut node = Node::new(config, id, seed, start);
+        if let Some(addr) = self.places[index] {
+            node.listening(addr, self.now);
+        }
+        let member = &mut self.nodes[index];
+        (member.node, member.alive) = (node, true);
+        self.after(index);
+    }
+
+    /// Puts bytes on a node's connection that the node knows nothing of.
+    pub fn inject(&mut self, index: usize, conn: ConnId, bytes: &[u8]) {
+        let theirs = self.nodes[index].conns.get(&conn).and_then(|wire| wire.theirs);
+        if let Some(theirs) = theirs {
+            let bytes = bytes.to_vec();
+            self.send(index, conn, wire::What::Bytes { conn: theirs, bytes, hops: Vec::new() });
+        }
+    }
+
+    /// Calls a node and does what it asks for.
+    pub fn with_node<R>(&mut self, index: usize, call: impl FnOnce(&mut Node, Instant) -> R) -> R {
+        let now = self.now;
+        let result = call(&mut self.nodes[index].node, now);
+        self.after(index);
+        result
+    }
+
+    /// The most dials of one node within one second, and of all together, since this second.
+    pub fn most_dials(&self, since: u64) -> (u32, u32) {
+        let mut seconds: BTreeMap<u64, u32> = BTreeMap::new();
+        let mut most = 0;
+        for ((second, _), count) in self.dials.iter().filter(|((second, _), _)| *second >= since) {
+            *seconds.entry(*second).or_default() += count;
+            most = most.max(*count);
+        }
+        (most, seconds.into_values().max().unwrap_or_default())
+    }
+
+    /// The parts of the living network, the largest first: who is whose peer, seen from both ends.
+    pub fn parts(&self) -> Vec<Vec<usize>> {
+        let ids: BTreeMap<PeerId, usize> =
+            self.living().map(|index| (PeerId::Node(self.node(index).id()), index)).collect();
+        let own = |index: usize| PeerId::Node(self.node(index).id());
+        let peers = |index: usize| -> Vec<usize> {
+            let known = self.node(index).peers().filter_map(|info| ids.get(&info.peer).copied());
+            known.filter(|other| self.node(*other).peer(&own(index)).is_some()).collect()
+        };
+        let mut left: BTreeSet<usize> = ids.values().copied().collect();
+        let mut parts = Vec::new();
+        while let Some(first) = left.pop_first() {
+            let (mut part, mut front) = (vec![first], vec![first]);
+            while let Some(index) = front.pop() {
+                let new: Vec<usize> =
+                    peers(index).into_iter().filter(|peer| left.remove(peer)).collect();
+                part.extend(&new);
+                front.extend(new);
+            }
+            parts.push(part);
+        }
+        parts.sort_by_key(|part| std::cmp::Reverse(part.len()));
+        parts
+    }
+
+    /// Lets time pass until the living are one part, and says how much.
+    pub fn until_whole(&mut self, within: Duration) -> Option<Duration> {
+        let from = self.now;
+        while self.parts().len() > 1 {
+            if self.now.saturating_since(from) >= within {
+                return None;
+            }
+            self.run_for(Duration::from_millis(500));
+        }
+        Some(self.now.saturating_since(from))
     }
 
     /// The nodes that live.

@@ -36,6 +36,7 @@ pub fn rule_of(bug: Bug) -> Rule {
         Bug::NotCounted | Bug::LostUnreported => Rule::Accounting,
         Bug::NoDrop | Bug::TimerAfterStop => Rule::Shutdown,
         Bug::BlamesAll => Rule::Privacy,
+        Bug::NeverIsolated => Rule::Isolated,
         Bug::NoRedial => Rule::Connected,
         Bug::NoForward => Rule::Delivered,
         Bug::NoHurry => Rule::Rejoined,
@@ -44,6 +45,10 @@ pub fn rule_of(bug: Bug) -> Rule {
         Bug::GivesUp => Rule::Retried,
         Bug::NeedsMajority => Rule::Minority,
         Bug::Remembers => Rule::Determinism,
+        // These break no rule: the example `topology` shows what each makes worse.
+        Bug::NoFeeler | Bug::NoHoming | Bug::NoRotation | Bug::NoGroups => Rule::Connected,
+        Bug::NoPlaces | Bug::NoNear | Bug::NoNews | Bug::NoOld => Rule::Limits,
+        Bug::NoEviction | Bug::NoDiscouragement => Rule::Limits,
     }
 }
 
