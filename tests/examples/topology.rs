@@ -85,7 +85,8 @@ fn play(scenario: &str, count: usize, seed: u64, config: &Config) -> String {
             let [first, last] = [true, false].map(|first| topology::overrun(first, seed, config));
             let garbage = topology::garbage(seed, config);
             format!(
-                "\n    taken   {taken:?}\n    honest first {first:?}\n    honest last  {last:?}\n    garbage {garbage:?}\n   "
+                "\n    taken   {taken:?}\n    honest first {first:?}\n    honest last  {last:?}\n    \
+                 garbage {garbage:?}\n   "
             )
         }
         "groups" => {

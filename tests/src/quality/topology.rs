@@ -305,8 +305,8 @@ pub fn garbage(seed: u64, config: &Config) -> Besieged {
 }
 
 /// Honest nodes, each in a network group of its own, and more than twice as many of an attacker in
-/// two groups, which are there first: what share of the connections that honest nodes opened goes to
-/// him, per cent, and how many of them opened nothing else.
+/// two groups, which are there first: what share of the connections that honest nodes opened
+/// goes to him, per cent, and how many of them opened nothing else.
 pub fn two_networks(honest: usize, seed: u64, config: &Config) -> (f64, usize) {
     let attackers = 5 * honest / 2;
     let his = |index: usize| {
