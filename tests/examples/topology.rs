@@ -84,10 +84,8 @@ fn play(scenario: &str, count: usize, seed: u64, config: &Config) -> String {
             let taken = topology::all_places_taken(seed, config);
             let [first, last] = [true, false].map(|first| topology::overrun(first, seed, config));
             let garbage = topology::garbage(seed, config);
-            format!(
-                "\n    taken   {taken:?}\n    honest first {first:?}\n    honest last  {last:?}\n    \
-                 garbage {garbage:?}\n   "
-            )
+            let rows = format!("taken {taken:?}\n    honest first {first:?}");
+            format!("\n    {rows}\n    honest last {last:?}\n    garbage {garbage:?}\n   ")
         }
         "groups" => {
             let (share, lost) = topology::two_networks(count, seed, config);
