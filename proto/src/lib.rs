@@ -59,6 +59,7 @@ mod quote;
 mod requests;
 mod rng;
 mod route;
+mod rules;
 mod seen;
 mod session;
 mod stats;
@@ -87,6 +88,8 @@ pub use node::{GuestInfo, Node, PeerInfo, Receipt};
 #[cfg(peerline_planted)]
 pub use planted::Bug;
 pub use queue::Outgoing;
+#[cfg(peerline_planted)]
+pub use rules::TreeRule;
 pub use stats::Stats;
 pub use time::{Instant, Start, UnixTime};
 pub use verdicts::{Verdict, VerdictToken};

@@ -259,6 +259,10 @@ pub struct Limits {
     #[cfg(peerline_planted)]
     #[doc(hidden)]
     pub planted: Option<crate::planted::Bug>,
+    /// The rule of the trees that is left out, if any.
+    #[cfg(peerline_planted)]
+    #[doc(hidden)]
+    pub without: Option<crate::rules::TreeRule>,
 }
 
 /// Bytes of a connection itself: its state, its slot, its deadline, its places in the tables.
@@ -495,6 +499,8 @@ pub(crate) const DEFAULTS: Limits = Limits {
     replay_for: Duration::from_secs(30),
     #[cfg(peerline_planted)]
     planted: None,
+    #[cfg(peerline_planted)]
+    without: None,
 };
 
 impl Default for Limits {

@@ -26,13 +26,13 @@ fn trees_of_some_senders_settle() {
 
 #[test]
 fn bursts_with_jitter_leave_every_node_reachable_over_eager_links() {
-    let rows = bursts(&Setup::new(60, 1).jittered(15), 5, 40, 3, false);
+    let rows = bursts(&Setup::new(60, 1).jittered(15), 5, 60, 3, false);
     for burst in &rows {
         assert!(burst.figures.missed == 0 && burst.figures.rmr <= 0.5, "{burst}");
         assert!(burst.changes <= 0.02, "{burst}");
     }
     let last = rows.last().expect("three bursts");
-    assert!(last.figures.rmr <= 0.15 && last.unreached == 0, "{last}");
+    assert!(last.figures.rmr <= 0.4 && last.unreached == 0, "{last}");
 }
 
 #[test]

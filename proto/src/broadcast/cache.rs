@@ -10,6 +10,7 @@ use core::time::Duration;
 use super::bits::{Bits, Index};
 use crate::limits::Limits;
 use crate::message::Frame;
+use crate::rules::{Rules, TreeRule};
 use crate::seen::StreamId;
 use crate::time::Instant;
 
@@ -47,6 +48,7 @@ pub(crate) struct Cache {
     charged: usize,
     capacity: usize,
     keep: Duration,
+    rules: Rules,
 }
 
 impl Cache {
@@ -59,6 +61,7 @@ impl Cache {
             charged: 0,
             capacity: limits.cache,
             keep: limits.cache_for,
+            rules: Rules::of(limits),
         }
     }
 
@@ -105,7 +108,8 @@ impl Cache {
         }
         self.expire(entry.at);
         let share = self.shares.get(&from).copied().unwrap_or_default();
-        let is_full = self.charged.saturating_add(cost) > self.capacity;
+        let is_full = self.charged.saturating_add(cost) > self.capacity
+            || !self.rules.has(TreeRule::ShareWhenFull);
         if is_full && from.is_some() && share.saturating_add(cost) > self.capacity / 4 {
             self.shrink_share(from, (self.capacity / 4).saturating_sub(cost));
         }

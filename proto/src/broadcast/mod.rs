@@ -6,6 +6,7 @@
 mod bits;
 mod cache;
 mod held;
+pub(crate) mod ranges;
 mod repair;
 mod tree;
 pub(crate) mod trees;
@@ -18,6 +19,7 @@ use self::trees::Trees;
 use crate::id::{ConnId, NodeId};
 use crate::limits::Limits;
 use crate::rng::Rng;
+use crate::rules::TreeRule;
 use crate::seen::{Heard, SeenLimits, StreamId, Streams};
 use crate::time::Instant;
 
@@ -121,6 +123,13 @@ impl Broadcasts {
             self.trees.announced_known((stream, seq), conn, hold, now);
         } else {
             self.trees.announced_new((stream, seq), conn, hold, now);
+        }
+    }
+
+    /// A queue lost a broadcast that waited there: it is announced instead.
+    pub(crate) fn lost(&mut self, key: Key, conn: ConnId, now: Instant) {
+        if self.trees.rules.has(TreeRule::LostAnnounced) {
+            self.trees.not_pushed(key, conn, now);
         }
     }
 

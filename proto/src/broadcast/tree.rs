@@ -5,6 +5,7 @@ use alloc::collections::BTreeMap;
 use core::time::Duration;
 
 use super::bits::{Bits, Index};
+use crate::rules::{Rules, TreeRule};
 use crate::time::Instant;
 
 /// Least time between two wins that count.
@@ -32,8 +33,10 @@ pub(super) struct Tree {
     /// begin before the stream goes on, or a stream that speaks rarely would never find a better
     /// parent, and pay a copy too many for each attempt.
     pub(super) candidate: Option<(Index, Option<Instant>)>,
-    /// Whose announcement beat the payload, how often running, and when that last counted.
-    pub(super) wins: Option<(Index, u8, Instant)>,
+    /// The broadcast whose race is on.
+    pub(super) race: Option<Race>,
+    /// Who won races, how many running.
+    pub(super) wins: Option<(Index, u8)>,
     /// Links that were candidates and brought nothing: until when, and for how long the next time.
     pub(super) banned: BTreeMap<Index, (Instant, Duration)>,
     /// The number of the first broadcast heard.
@@ -42,19 +45,46 @@ pub(super) struct Tree {
     pub(super) used: u64,
 }
 
+/// A broadcast, and who could have brought it clearly before the link it came by. That is known
+/// some time after it came, as announcements are held back.
+#[derive(Copy, Clone, Debug)]
+#[cfg_attr(feature = "testing", derive(Hash))]
+pub(super) struct Race {
+    pub(super) seq: u64,
+    /// When it came.
+    pub(super) at: Instant,
+    /// The best of the others, and when it could have.
+    pub(super) best: Option<(Index, Instant)>,
+}
+
+impl Race {
+    /// A link could have brought it by then.
+    pub(super) fn enter(&mut self, index: Index, could: Instant) {
+        if self.best.is_none_or(|(_, best)| could < best) {
+            self.best = Some((index, could));
+        }
+    }
+}
+
 impl Tree {
     /// A link was grafted: it may show what it can, from now on if something was asked of it, else
     /// from the next broadcast on.
-    pub(super) fn try_out(&mut self, index: Index, asked: bool, now: Instant) {
-        self.candidate = Some((index, asked.then_some(now + CANDIDATE)));
+    pub(super) fn try_out(&mut self, index: Index, asked: bool, rules: Rules, now: Instant) {
+        if !rules.has(TreeRule::Candidate) {
+            self.parent = Some(index);
+            return;
+        }
+        let begins = asked || !rules.has(TreeRule::CandidateWaits);
+        self.candidate = Some((index, begins.then_some(now + CANDIDATE)));
     }
 
     /// A link is to be pruned: whether to say so. Not again while copies arrive that were on their
     /// way, but again after a while: the word may have been lost in a full queue, or forgotten by a
     /// publisher that began anew.
-    pub(super) fn prune(&mut self, index: Index, now: Instant) -> bool {
+    pub(super) fn prune(&mut self, index: Index, rules: Rules, now: Instant) -> bool {
         let since = *self.pruned_since.get_or_insert(now);
-        if now.saturating_since(since) >= PRUNE_AGAIN {
+        let is_long_ago = now.saturating_since(since) >= PRUNE_AGAIN;
+        if is_long_ago && rules.has(TreeRule::PruneAgain) {
             (self.pruned, self.pruned_since) = (Bits::default(), Some(now));
         }
         self.pruned.set(index)
@@ -80,7 +110,8 @@ impl Tree {
         self.settle(now);
         let is_candidate = self.candidate.is_some_and(|(candidate, _)| candidate == index);
         if is_candidate || self.parent.is_none() {
-            self.parent = Some(index);
+            // What was won against another parent counts no more.
+            (self.parent, self.wins, self.race) = (Some(index), None, None);
         }
         self.candidate = self.candidate.filter(|_| !is_candidate);
         if let Some((_, until)) = &mut self.candidate {
@@ -89,26 +120,34 @@ impl Tree {
         self.banned.remove(&index);
     }
 
+    /// A race begins, unless one is on: in a burst of broadcasts one in 200 ms is enough. Returns
+    /// the link that has now won often enough.
+    pub(super) fn race(&mut self, race: Race, rules: Rules) -> Option<Index> {
+        let is_on = |on: &Race| race.at.saturating_since(on.at) < WINS_APART;
+        if self.race.as_ref().is_some_and(is_on) && rules.has(TreeRule::WinsApart) {
+            return None;
+        }
+        let over = self.race.replace(race)?;
+        self.count_win(over.best.map(|(winner, _)| winner), rules, race.at)
+    }
+
     /// Counts a win of a link, if any; returns the link if it has won often enough.
-    pub(super) fn count_win(&mut self, winner: Option<Index>, now: Instant) -> Option<Index> {
+    fn count_win(&mut self, winner: Option<Index>, rules: Rules, now: Instant) -> Option<Index> {
         if self.candidate.is_some() {
             return None;
         }
         let banned = |index: &Index| self.banned.get(index).is_some_and(|(until, _)| now < *until);
-        let Some(winner) = winner.filter(|winner| !banned(winner)) else {
+        let may_win = |winner: &Index| !(banned(winner) && rules.has(TreeRule::Ban));
+        let winner = winner.filter(may_win).filter(|winner| self.parent != Some(*winner));
+        let Some(winner) = winner else {
             self.wins = None;
             return None;
         };
-        let (count, last) = match self.wins {
-            Some((index, count, last)) if index == winner => (count, Some(last)),
-            Some(_) | None => (0, None),
-        };
-        if last.is_some_and(|last| now.saturating_since(last) < WINS_APART) {
-            return None;
-        }
-        let count = count.saturating_add(1);
-        self.wins = (count < WINS).then_some((winner, count, now));
-        (count >= WINS).then_some(winner)
+        let before = self.wins.filter(|(index, _)| *index == winner).map_or(0, |(_, count)| count);
+        let count = before.saturating_add(1);
+        let enough = if rules.has(TreeRule::ThreeWins) { WINS } else { 1 };
+        self.wins = (count < enough).then_some((winner, count));
+        (count >= enough).then_some(winner)
     }
 
     pub(super) fn forget(&mut self, index: Index) {
@@ -116,7 +155,10 @@ impl Tree {
         self.pruned.clear(index);
         self.parent = self.parent.filter(|parent| *parent != index);
         self.candidate = self.candidate.filter(|(candidate, _)| *candidate != index);
-        self.wins = self.wins.filter(|(winner, _, _)| *winner != index);
+        self.wins = self.wins.filter(|(winner, _)| *winner != index);
+        if let Some(race) = &mut self.race {
+            race.best = race.best.filter(|(best, _)| *best != index);
+        }
         self.banned.remove(&index);
     }
 }

@@ -16,11 +16,13 @@ use core::time::Duration;
 use super::bits::{Bits, Index};
 use super::cache::{Cache, Entry, Key};
 use super::held::Held;
+use super::ranges::{add, gone, ranges_of};
 use super::repair::{Announcer, Repair};
-use super::tree::Tree;
+use super::tree::{Race, Tree};
 use crate::id::ConnId;
 use crate::limits::Limits;
 use crate::message::Frame;
+use crate::rules::{Rules, TreeRule};
 use crate::seen::{Range, StreamId};
 use crate::time::Instant;
 
@@ -40,9 +42,7 @@ const PATIENCE: (Duration, Duration) = (Duration::from_millis(300), Duration::fr
 const ASK_AGAIN: Duration = Duration::from_millis(100);
 /// The longest hole below a number that is taken for missing.
 const LONGEST_HOLE: u64 = 256;
-/// Ranges and broadcasts in one announcement, and in one that is taken: fixed by the protocol.
-pub(crate) const MOST_RANGES: usize = 64;
-/// See [`MOST_RANGES`].
+/// Broadcasts in one announcement, and in one that is taken: fixed by the protocol.
 pub(crate) const MOST_IDS: u64 = 512;
 /// Streams that a new link hears of.
 const MOST_STREAMS: usize = 256;
@@ -99,6 +99,7 @@ pub(crate) struct Trees {
     /// Links that had no room for an announcement, and when they are asked again.
     postponed: BTreeSet<(Instant, Index)>,
     capacity: usize,
+    pub(super) rules: Rules,
 }
 
 impl Trees {
@@ -117,6 +118,7 @@ impl Trees {
             announce: [None; 2],
             postponed: BTreeSet::new(),
             capacity: limits.streams,
+            rules: Rules::of(limits),
         }
     }
 
@@ -132,10 +134,13 @@ impl Trees {
         let Ok(index) = Index::try_from(free) else { return };
         let link = Link {
             conn,
-            waits: larger,
+            waits: larger && self.rules.has(TreeRule::LargerWaits),
             round_trip: UNMEASURED,
             suspect: false,
-            announced: self.oldest_to_tell(),
+            announced: match self.rules.has(TreeRule::GapsClose) {
+                true => self.oldest_to_tell(),
+                false => self.cache.end(),
+            },
         };
         match self.links.get_mut(free) {
             Some(slot) => *slot = Some(link),
@@ -192,6 +197,7 @@ impl Trees {
     /// announcements alone.
     pub(crate) fn suspect(&mut self, conn: ConnId, suspect: bool) {
         let Some(index) = self.indices.get(&conn).copied() else { return };
+        let suspect = suspect && self.rules.has(TreeRule::SuspectOut);
         let Some(link) = self.link_of_mut(conn) else { return };
         let was = core::mem::replace(&mut link.suspect, suspect);
         if suspect && !was {
@@ -238,7 +244,8 @@ impl Trees {
         let is_fit = |link: &Option<Link>| link.as_ref().is_some_and(|link| !link.suspect);
         let fit = (0..).zip(&self.links).filter(|(_, link)| is_fit(link));
         let Some(tree) = self.trees.get_mut(&stream) else { return };
-        if fit.clone().any(|(index, _)| tree.eager.has(index)) {
+        let is_heard = fit.clone().any(|(index, _)| tree.eager.has(index));
+        if is_heard || !self.rules.has(TreeRule::StartAnew) {
             return;
         }
         for (index, _) in fit {
@@ -288,10 +295,14 @@ impl Trees {
             // By a connection that lost to another one: it is nobody's way.
             return Entry { key, frame, at: now, from: None, have: Bits::default() };
         };
-        let rival = self.winner(&announcers, index, now).filter(|_| !is_first);
+        let best = self.best(&announcers, index, now);
+        let rules = self.rules;
         let tree = self.tree(key.0);
         tree.came_by(index, now);
-        if let Some(winner) = tree.count_win(rival, now) {
+        let race = Race { seq: key.1, at: now, best };
+        if let Some(winner) =
+            Some(race).filter(|_| !is_first).and_then(|race| tree.race(race, rules))
+        {
             self.graft(key.0, winner, Vec::new(), now, out);
         }
         let mut have = Bits::default();
@@ -299,7 +310,7 @@ impl Trees {
         for announcer in announcers {
             have.set(announcer.index);
         }
-        if let Some(hole) = hole {
+        if let Some(hole) = hole.filter(|_| self.rules.has(TreeRule::Holes)) {
             self.miss(key.0, hole, index, now);
         }
         Entry { key, frame, at: now, from: Some(index), have }
@@ -337,7 +348,9 @@ impl Trees {
         if from == Some(index) {
             return;
         }
-        let prunes_shared = self.smallest.is_some_and(|(smallest, _)| smallest == key.0);
+        let rules = self.rules;
+        let prunes_shared = self.smallest.is_some_and(|(smallest, _)| smallest == key.0)
+            || !rules.has(TreeRule::SmallestPrunes);
         let tree = self.tree(key.0);
         tree.settle(now);
         let is_first = tree.first == Some(key.1);
@@ -350,13 +363,15 @@ impl Trees {
             Some(index)
         };
         let Some(loser) = loser else { return };
-        let prunes = tree.prune(loser, now);
+        let prunes = tree.prune(loser, rules, now);
         let Some(conn) = self.link(loser).map(|link| link.conn) else { return };
         if prunes {
             out.push(Order::Prune { conn, stream: Some(key.0) });
         }
         if is_first && prunes_shared && self.shared.has(loser) {
-            self.shared.clear(loser);
+            if rules.has(TreeRule::BothEnds) {
+                self.shared.clear(loser);
+            }
             out.push(Order::Prune { conn, stream: None });
         }
     }
@@ -383,7 +398,8 @@ impl Trees {
         let eager = tree.map_or(shared, |tree| &tree.eager);
         for (index, link) in (0..).zip(&self.links) {
             let Some(link) = link else { continue };
-            if entry.have.has(index) {
+            let is_known = entry.from == Some(index) || self.rules.has(TreeRule::KnownSkipped);
+            if is_known && entry.have.has(index) {
                 continue;
             }
             if !eager.has(index) || link.suspect {
@@ -432,21 +448,40 @@ impl Trees {
         is_first
     }
 
-    /// The announcer that could have pushed a broadcast clearly before the link it came by.
-    fn winner(&self, announcers: &[Announcer], from: Index, now: Instant) -> Option<Index> {
-        let others = announcers.iter().filter(|announcer| announcer.index != from);
+    /// The announcer that could have pushed a broadcast first, and clearly before the link by which
+    /// it came.
+    fn best(&self, by: &[Announcer], from: Index, now: Instant) -> Option<(Index, Instant)> {
+        let others = by.iter().filter(|announcer| announcer.index != from);
         let best = others.min_by_key(|announcer| announcer.could)?;
-        let margin = (self.round_trip(best.index) / 4).max(MARGIN);
-        let is_fit = self.link(best.index).is_some_and(|link| !link.suspect);
-        (is_fit && now.saturating_since(best.could) >= margin).then_some(best.index)
+        self.is_sooner(best.index, best.could, now).then_some((best.index, best.could))
+    }
+
+    /// Whether a link that could have brought something then is clearly better than one that did
+    /// `now`.
+    fn is_sooner(&self, index: Index, could: Instant, now: Instant) -> bool {
+        let Some(link) = self.link(index).filter(|link| !link.suspect) else { return false };
+        now.saturating_since(could) >= Self::margin(link.round_trip)
+    }
+
+    /// By how much a link must have been sooner to be better: each change of parents costs a copy
+    /// too many, which a small gain is not worth.
+    fn margin(round_trip: Duration) -> Duration {
+        (round_trip / 4).max(MARGIN)
     }
 
     // ---- repair ----
 
+    /// How long we wait for the tree to bring what a link announced.
+    fn patience(&self, index: Index, hold: Duration) -> Duration {
+        let (least, most) = PATIENCE;
+        let least = if self.rules.has(TreeRule::Patience) { least } else { ASK_AGAIN };
+        self.round_trip(index).saturating_mul(2).saturating_add(hold).clamp(least, most)
+    }
+
     /// Numbers that a link must have, since it brought a later one.
     fn miss(&mut self, stream: StreamId, (from, to): (u64, u64), index: Index, now: Instant) {
         let from = from.max(to.saturating_sub(LONGEST_HOLE.saturating_sub(1)));
-        let patience = patience(self.round_trip(index), Duration::ZERO);
+        let patience = self.patience(index, Duration::ZERO);
         for seq in from..=to {
             let announcer = Announcer { index, could: now };
             self.repair.announced((stream, seq), announcer, patience, now);
@@ -464,7 +499,7 @@ impl Trees {
     ) -> bool {
         let Some(index) = self.indices.get(&conn).copied() else { return false };
         let could = now.earlier(hold.min(MOST_HOLD));
-        let patience = patience(self.round_trip(index), hold);
+        let patience = self.patience(index, hold);
         self.repair.announced(key, Announcer { index, could }, patience, now)
     }
 
@@ -473,16 +508,22 @@ impl Trees {
         let Some(index) = self.indices.get(&conn).copied() else { return };
         let Some(link) = self.link(index) else { return };
         let (waits, round_trip) = (link.waits, link.round_trip);
+        let (margin, rules) = (Self::margin(round_trip), self.rules);
         let Some(entry) = self.cache.get_mut(&key) else {
             self.held.has(&key, index);
             return;
         };
         let theirs = now.earlier(hold.min(MOST_HOLD));
-        let margin = (round_trip / 4).max(MARGIN);
         // Who had it that much sooner says so all the same, or it would never be found out.
         let sooner = waits && entry.at + round_trip + margin < theirs;
-        if !sooner {
+        if !(sooner && rules.has(TreeRule::Sooner)) {
             entry.have.set(index);
+        }
+        let (at, from) = (entry.at, entry.from);
+        if from.is_some_and(|from| from != index) && self.is_sooner(index, theirs, at) {
+            let tree = self.trees.get_mut(&key.0);
+            let race = tree.and_then(|tree| tree.race.as_mut()).filter(|race| race.seq == key.1);
+            race.into_iter().for_each(|race| race.enter(index, theirs));
         }
     }
 
@@ -522,7 +563,7 @@ impl Trees {
             tree.settle(now);
             tree.wanted_again(index);
             if tree.parent != Some(index) {
-                tree.try_out(index, !want.is_empty(), now);
+                tree.try_out(index, !want.is_empty(), self.rules, now);
             }
             is_first = tree
                 .first
@@ -530,7 +571,12 @@ impl Trees {
             late = tree.parent.filter(|parent| *parent != index && !want.is_empty());
         }
         out.push(Order::Graft { conn, stream: Some(stream), want });
-        if is_first && self.shared.set(index) {
+        let is_first = is_first && self.rules.has(TreeRule::SharedGraft);
+        let is_new = !self.shared.has(index);
+        if is_first && self.rules.has(TreeRule::BothEnds) {
+            self.shared.set(index);
+        }
+        if is_first && is_new {
             out.push(Order::Graft { conn, stream: None, want: Vec::new() });
         }
         if let Some(conn) = late.and_then(|parent| self.link(parent)).map(|link| link.conn) {
@@ -702,51 +748,6 @@ impl Trees {
         let parent = self.trees.get(stream)?.parent?;
         Some(self.link(parent)?.conn)
     }
-}
-
-/// Says that a number is gone: with the one before it, if that is gone too.
-fn gone(out: &mut Vec<Order>, conn: ConnId, stream: StreamId, seq: u64) {
-    if let Some(Order::Gone { stream: same, seqs: (_, to), .. }) = out.last_mut() {
-        if *same == stream && to.saturating_add(1) == seq {
-            *to = seq;
-            return;
-        }
-    }
-    out.push(Order::Gone { conn, stream, seqs: (seq, seq) });
-}
-
-/// How long we wait for the tree to bring what a link announced.
-fn patience(round_trip: Duration, hold: Duration) -> Duration {
-    let (least, most) = PATIENCE;
-    round_trip.saturating_mul(2).saturating_add(hold).clamp(least, most)
-}
-
-/// Adds a broadcast to an announcement; false if there is no room for another range.
-fn add(ranges: &mut Vec<Range>, entry: &Entry, now: Instant) -> bool {
-    let (stream, seq) = entry.key;
-    let hold = now.saturating_since(entry.at);
-    let next = |range: &&mut Range| range.stream == stream && range.to.saturating_add(1) == seq;
-    if let Some(range) = ranges.iter_mut().find(next) {
-        range.to = seq;
-        return true;
-    }
-    if ranges.len() >= MOST_RANGES {
-        return false;
-    }
-    ranges.push(Range { stream, from: seq, to: seq, hold });
-    true
-}
-
-/// Sorted numbers as ranges.
-fn ranges_of(seqs: &[u64]) -> Vec<(u64, u64)> {
-    let mut ranges: Vec<(u64, u64)> = Vec::new();
-    for seq in seqs {
-        match ranges.last_mut() {
-            Some((_, to)) if to.saturating_add(1) == *seq => *to = *seq,
-            Some(_) | None => ranges.push((*seq, *seq)),
-        }
-    }
-    ranges
 }
 
 #[cfg(test)]

@@ -277,9 +277,10 @@ impl Node {
 
     /// Asks a native peer for addresses, which then do not count as unasked.
     pub(super) fn ask_addresses(&mut self, conn: ConnId) {
-        let answer = self.config.limits().addr_answer;
+        let (answer, now) = (self.config.limits().addr_answer, self.now);
         let Some(ready) = self.ready_mut(conn) else { return };
         ready.budget.grant(u32::try_from(answer).unwrap_or(u32::MAX));
+        ready.alive.asked(now);
         let max = (ready.version != 0).then_some(answer);
         self.control(conn, encode::getaddr(max));
     }
@@ -408,6 +409,11 @@ impl Node {
     }
 
     fn on_addr(&mut self, conn: ConnId, addr: &Addr<'_>) {
+        let now = self.now;
+        let round_trip = self.ready_mut(conn).and_then(|ready| ready.alive.replied(now));
+        if let Some(round_trip) = round_trip {
+            self.broadcasts.trees.measured(conn, round_trip);
+        }
         self.learn_all(conn, addr.peers);
     }
 

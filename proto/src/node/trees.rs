@@ -4,7 +4,8 @@
 use alloc::vec::Vec;
 
 use crate::broadcast::Key;
-use crate::broadcast::trees::{MOST_IDS, MOST_RANGES, Order};
+use crate::broadcast::ranges::MOST_RANGES;
+use crate::broadcast::trees::{MOST_IDS, Order};
 use crate::id::{ConnId, PeerId};
 use crate::message::Frame;
 use crate::node::{Node, Receipt};
@@ -38,8 +39,11 @@ impl Node {
         for conn in ended.iter().chain(others) {
             trees.link_down(*conn);
         }
-        if let Some(carrier) = carrier {
-            trees.link_up(carrier, self.id > *id, self.now);
+        let Some(carrier) = carrier else { return };
+        trees.link_up(carrier, self.id > *id, self.now);
+        let round_trip = self.ready_mut(carrier).and_then(|ready| ready.alive.round_trip());
+        if let Some(round_trip) = round_trip {
+            self.broadcasts.trees.measured(carrier, round_trip);
         }
     }
 
@@ -180,7 +184,7 @@ impl Node {
     pub(super) fn announce_dropped(&mut self) {
         for (conn, frame) in self.links.take_dropped() {
             if let Some(key) = key_of(&frame) {
-                self.broadcasts.trees.not_pushed(key, conn, self.now);
+                self.broadcasts.lost(key, conn, self.now);
             }
         }
     }

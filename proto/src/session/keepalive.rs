@@ -51,6 +51,8 @@ pub(crate) struct KeepAlive {
     silent_since: Instant,
     probe: Option<Probe>,
     round_trip: Option<Duration>,
+    /// When it was asked something, as long as no round trip was measured.
+    asked: Option<Instant>,
     suspect: bool,
     /// Since when we do not read.
     frozen: Option<Instant>,
@@ -71,6 +73,7 @@ impl KeepAlive {
             silent_since: now,
             probe: None,
             round_trip: None,
+            asked: None,
             suspect: false,
             frozen: None,
         }
@@ -126,6 +129,19 @@ impl KeepAlive {
         let smoothed = self.round_trip.map_or(sample, |old| (old * 7 + sample) / 8);
         self.round_trip = Some(smoothed);
         true
+    }
+
+    /// The peer was asked for something that it answers at once.
+    pub(crate) fn asked(&mut self, now: Instant) {
+        self.asked = Some(now).filter(|_| self.round_trip.is_none());
+    }
+
+    /// What may be the answer came. Returns the round trip if none was measured before: a busy
+    /// connection is not pinged for a long time.
+    pub(crate) fn replied(&mut self, now: Instant) -> Option<Duration> {
+        let asked = self.asked.take().filter(|_| self.round_trip.is_none())?;
+        self.round_trip = Some(now.saturating_since(asked));
+        self.round_trip
     }
 
     /// We stop reading.

@@ -5,6 +5,8 @@
 //! has one latency of 10 to 50 ms, to which each segment adds an exponential delay if asked for;
 //! segments of a connection stay in order. One seed gives one run.
 
+#[cfg(peerline_planted)]
+pub mod ablation;
 pub mod crashes;
 pub mod hostile;
 pub mod rows;
@@ -211,6 +213,29 @@ impl Quality {
             self.after(index);
         }
         self.run_for(Duration::from_secs(3));
+    }
+
+    /// As [`connect`](Self::connect), but the lower half of the nodes and the upper know nothing of
+    /// each other.
+    pub fn connect_two_halves(&mut self, out: usize) {
+        let half = self.len() / 2;
+        for index in 0..self.len() {
+            let now = self.now;
+            let base = if index < half { 0 } else { half };
+            for _ in 0..out {
+                let other = self.below(half) + base;
+                self.nodes[index].node.dial(addr_of(other), now).ok();
+            }
+            self.after(index);
+        }
+        self.run_for(Duration::from_secs(3));
+    }
+
+    /// One node of the lower half dials one of the upper.
+    pub fn bridge(&mut self) {
+        let (now, upper) = (self.now, self.len() - 1);
+        self.nodes[0].node.dial(addr_of(upper), now).ok();
+        self.after(0);
     }
 
     /// Whom a node dials.
