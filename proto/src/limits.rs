@@ -194,8 +194,9 @@ pub struct Limits {
     /// Missing ranges per stream. When full: the longest untouched is closed, if old enough.
     /// Default 32.
     pub missing_ranges: usize,
-    /// How long a missing range is kept open at least before another may take its place. Default 10
-    /// min: longer than anything is on its way. What nobody keeps any more is closed at once.
+    /// How long a missing range is kept open at least before another may take its place. Default 0:
+    /// a fast sender skips a peer more often than repair can follow, and everything behind the last
+    /// hole would be lost.
     pub missing_for: Duration,
     /// Ids remembered one by one: of closed streams, and of one-to-one messages. Two generations
     /// of this many each. Default 8,192.
@@ -474,7 +475,7 @@ pub(crate) const DEFAULTS: Limits = Limits {
     wanted: 8192,
     repair_for: Duration::from_secs(30),
     missing_ranges: 32,
-    missing_for: Duration::from_secs(600),
+    missing_for: Duration::ZERO,
     recent_ids: 8192,
     verdicts: 4096,
     verdict_bytes: 4 * 1024 * 1024,

@@ -239,7 +239,6 @@ fn what_a_slow_peer_was_skipped_costs_it_only_that() {
     net.read(slow, true);
     net.run_for(10 * SECOND);
     assert!(queued < 1_900, "some were skipped, or this shows nothing");
-    assert!(Limits::default().missing_for >= 600 * SECOND, "holes stay open for long");
     // More, as some of what was skipped is repaired.
     assert!(net.received(slow).len() >= queued, "all that was queued arrives and is taken");
 }
