@@ -44,6 +44,25 @@ pub enum GuestHosts {
     Any,
 }
 
+/// Whether lines for one node find their way by its id.
+///
+/// A node that routes by keyspace keeps links with nodes of its choice by their ids, about 10 in a
+/// network of 10,000, which carry no broadcasts. A line then goes to the neighbour nearest to its
+/// destination, and elsewhere from there if that leads nowhere.
+#[derive(Copy, Clone, Debug, Default, Eq, PartialEq)]
+#[non_exhaustive]
+#[cfg_attr(feature = "testing", derive(Hash))]
+pub enum Keyspace {
+    /// Never: ways are learned and sought, as serves a few thousand nodes.
+    #[default]
+    Off,
+    /// While the network seems to have 5,000 nodes or more: the node counts how many of those it
+    /// is told of it knows already.
+    Auto,
+    /// Always.
+    On,
+}
+
 /// The checked settings of a node. Made by [`Config::builder`].
 #[derive(Clone, Debug, Eq, PartialEq)]
 #[cfg_attr(feature = "testing", derive(Hash))]
@@ -58,6 +77,7 @@ pub struct Config {
     chat_name: String,
     utc_offset: i32,
     judged: Judged,
+    keyspace: Keyspace,
     limits: Limits,
 }
 
@@ -145,6 +165,11 @@ impl Config {
         self.judged != Judged::None
     }
 
+    /// Whether lines for one node find their way by its id.
+    pub fn keyspace(&self) -> Keyspace {
+        self.keyspace
+    }
+
     /// The bounds.
     pub fn limits(&self) -> &Limits {
         &self.limits
@@ -164,6 +189,7 @@ impl Default for Config {
             chat_name: DEFAULT_CHAT_NAME.to_string(),
             utc_offset: 0,
             judged: Judged::None,
+            keyspace: Keyspace::Off,
             limits: Limits::default(),
         }
     }
@@ -273,6 +299,13 @@ impl ConfigBuilder {
         self
     }
 
+    /// Whether lines for one node find their way by its id. Default [`Keyspace::Off`]; all nodes of
+    /// a large network should say the same, for only those that do take part.
+    pub fn keyspace(mut self, keyspace: Keyspace) -> Self {
+        self.config.keyspace = keyspace;
+        self
+    }
+
     /// The bounds. Default [`Limits::default`].
     pub fn limits(mut self, limits: Limits) -> Self {
         self.config.limits = limits;
@@ -335,6 +368,7 @@ fn check_counts(limits: &Limits) -> Result<(), ConfigError> {
         ("pending_requests", limits.pending_requests),
         ("early_replies", limits.early_replies),
         ("answering", limits.answering),
+        ("siblings", limits.siblings),
     ] {
         at_least(field, got, 1)?;
     }
@@ -365,10 +399,13 @@ fn check_times(limits: &Limits) -> Result<(), ConfigError> {
         ("feeler_every", limits.feeler_every),
         ("rotate_every", limits.rotate_every),
         ("isolated_after", limits.isolated_after),
+        ("hop_min", limits.hop_min),
+        ("walk_for", limits.walk_for),
     ] {
         at_least(field, millis(got), 1)?;
     }
     below(("suspect_min", limits.suspect_min), ("suspect_max", limits.suspect_max))?;
+    below(("hop_min", limits.hop_min), ("hop_max", limits.hop_max))?;
     below(("ping_after", limits.ping_after), ("dead_after", limits.dead_after))?;
     below(("suspect_max", limits.suspect_max), ("dead_after", limits.dead_after))?;
     below(("duplicate_fresh", limits.duplicate_fresh), ("duplicate_wait", limits.duplicate_wait))?;

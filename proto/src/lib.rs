@@ -71,7 +71,7 @@ mod verdicts;
 mod wire;
 
 pub use action::Action;
-pub use config::{Config, ConfigBuilder, GuestHosts, Listen};
+pub use config::{Config, ConfigBuilder, GuestHosts, Keyspace, Listen};
 #[doc(hidden)]
 pub use ctime::ctime;
 pub use dialect::Dialect;

@@ -236,6 +236,26 @@ pub struct Limits {
     /// How long those within four steps have. Default 1 s.
     pub find_far: Duration,
 
+    /// Links of our own dialling that carry no broadcasts, for routes by keyspace. When full: one
+    /// that is not needed goes, else none is added. Default 24: one for each bucket of 16 million
+    /// nodes.
+    pub id_links: usize,
+    /// Nodes nearest to ourselves that are linked. Default 6: with 2, of 10,000 nodes of which half
+    /// are silently dead, 1 line in 200 found its destination cut off by those around it; with 6,
+    /// 1 in 1,400.
+    pub siblings: usize,
+    /// Bytes of lines that were passed on by keyspace and may have to go elsewhere. When full: the
+    /// oldest are given up. Default 4 MiB: 64 KiB for each of 64 neighbours.
+    pub walk_bytes: usize,
+    /// How long such a line is kept. Default 30 s, as answers for another try.
+    pub walk_for: Duration,
+    /// Least time in which a neighbour has to show that it took a line, before the line goes
+    /// elsewhere. Default 300 ms.
+    pub hop_min: Duration,
+    /// Most such time; between the two it is four times the smoothed round trip. Default 2 s, so
+    /// that a try of a request has time for some.
+    pub hop_max: Duration,
+
     /// Requests of ours that wait for an answer. When full: `request` answers `Busy`. Default
     /// 16,384.
     pub pending_requests: usize,
@@ -354,12 +374,13 @@ impl Limits {
     /// use peerline_proto::Limits;
     ///
     /// let bytes = Limits::default().worst_case_node(64 * 1024);
-    /// assert_eq!(bytes >> 20, 344, "in MiB, by default");
+    /// assert_eq!(bytes >> 20, 356, "in MiB, by default");
     /// ```
     pub fn worst_case_node(&self, read: usize) -> usize {
         let per_peer = self.rivals.max(self.guest_connections);
         let inbound = self.max_inbound.saturating_mul(per_peer);
-        let connections = sum([inbound, self.target_outbound, self.max_dialing]);
+        let dialled = sum([self.target_outbound, self.id_links, self.max_dialing]);
+        let connections = sum([inbound, dialled]);
         let line = sum([self.max_line, 1, self.control_reserve, LINK_COST, read]);
         let holes = self.missing_ranges.saturating_mul(RANGE_COST);
         sum([
@@ -408,7 +429,8 @@ impl Limits {
             (self.answering, ANSWERING_COST),
         ];
         let tables = each.map(|(count, cost)| count.saturating_mul(cost));
-        sum([sum(tables), self.held_bytes, self.pending_bytes, self.early_bytes, self.replay_bytes])
+        let held = sum([self.held_bytes, self.walk_bytes]);
+        sum([sum(tables), held, self.pending_bytes, self.early_bytes, self.replay_bytes])
     }
 }
 
@@ -490,6 +512,12 @@ pub(crate) const DEFAULTS: Limits = Limits {
     held_bytes: 1024 * 1024,
     find_near: Duration::from_millis(500),
     find_far: Duration::from_secs(1),
+    id_links: 24,
+    siblings: 6,
+    walk_bytes: 4 * 1024 * 1024,
+    walk_for: Duration::from_secs(30),
+    hop_min: Duration::from_millis(300),
+    hop_max: Duration::from_secs(2),
     pending_requests: 16_384,
     pending_bytes: 16 * 1024 * 1024,
     early_replies: 64,

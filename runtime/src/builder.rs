@@ -13,8 +13,8 @@ use std::thread;
 use std::time::Duration;
 
 use peerline_proto::{
-    CloseReason, Config, ConfigBuilder, Dialect, Event, GuestHosts, Identity, Limits, Listen,
-    Message, NodeId, PeerId, Request, Verdict,
+    CloseReason, Config, ConfigBuilder, Dialect, Event, GuestHosts, Identity, Keyspace, Limits,
+    Listen, Message, NodeId, PeerId, Request, Verdict,
 };
 
 use crate::clock;
@@ -190,6 +190,13 @@ impl<R: Runtime> Builder<R> {
     /// The same for broadcasts of every kind.
     pub fn validate_all(mut self) -> Self {
         self.config = self.config.validate_all();
+        self
+    }
+
+    /// Whether lines for one node find their way by its id, for networks of more than some thousand
+    /// nodes. Default [`Keyspace::Off`]; only nodes that are set so take part.
+    pub fn keyspace(mut self, keyspace: Keyspace) -> Self {
+        self.config = self.config.keyspace(keyspace);
         self
     }
 

@@ -58,8 +58,8 @@ pub mod prelude {
     };
     pub use peerline_proto::{
         BodyError, ByeReason, CloseReason, ConfigError, ConnId, Delivery, Dialect, Event,
-        GuestHosts, GuestInfo, Identity, Limits, Listen, Message, NakCode, NodeId, Payload, PeerId,
-        PeerInfo, Receipt, Reply, ReplyTo, Request, RequestFailure, RequestId, Side, Stats,
-        TransportError, Verdict, VerdictToken, Violation,
+        GuestHosts, GuestInfo, Identity, Keyspace, Limits, Listen, Message, NakCode, NodeId,
+        Payload, PeerId, PeerInfo, Receipt, Reply, ReplyTo, Request, RequestFailure, RequestId,
+        Side, Stats, TransportError, Verdict, VerdictToken, Violation,
     };
 }

@@ -27,6 +27,7 @@ mod node_strangers;
 mod node_verdicts;
 mod node_words;
 mod restart;
+mod routes;
 #[cfg(target_os = "linux")] // as chat_program
 mod share_program;
 mod sim;

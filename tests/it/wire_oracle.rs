@@ -111,6 +111,7 @@ const MESSAGES: &[(&str, &[Field])] = &[
             ("kind", true, Type::Text),
             ("time", true, Type::Integer),
             ("ttl", true, Type::Integer),
+            ("try", false, Type::Integer),
             ("msg", true, Type::Any),
         ],
     ),
@@ -140,10 +141,21 @@ const MESSAGES: &[(&str, &[Field])] = &[
             ("last", false, Type::Bool),
         ],
     ),
-    ("nak", &[("re", true, Type::Text), ("at", false, Type::Text), ("code", true, Type::Text)]),
+    (
+        "nak",
+        &[
+            ("re", true, Type::Text),
+            ("at", false, Type::Text),
+            ("code", true, Type::Text),
+            ("ttl", false, Type::Integer),
+        ],
+    ),
     ("find", ENDS),
     ("found", ENDS),
-    ("error", &[("re", false, Type::Text), ("code", false, Type::Text)]),
+    (
+        "error",
+        &[("re", false, Type::Text), ("code", false, Type::Text), ("ttl", false, Type::Integer)],
+    ),
     ("unknown", &[]),
 ];
 

@@ -108,6 +108,7 @@ const TABLE: &[(&str, &[Field])] = &[
             ("kind", true, Value::is_string),
             ("time", true, is_integer),
             ("ttl", true, is_integer),
+            ("try", false, is_integer),
             ("msg", true, |_| true),
         ],
     ),
@@ -143,11 +144,19 @@ const TABLE: &[(&str, &[Field])] = &[
             ("re", true, Value::is_string),
             ("at", false, Value::is_string),
             ("code", true, Value::is_string),
+            ("ttl", false, is_integer),
         ],
     ),
     ("find", ENDS),
     ("found", ENDS),
-    ("error", &[("re", false, Value::is_string), ("code", false, Value::is_string)]),
+    (
+        "error",
+        &[
+            ("re", false, Value::is_string),
+            ("code", false, Value::is_string),
+            ("ttl", false, is_integer),
+        ],
+    ),
 ];
 
 /// What a search for a node says, and its answer.

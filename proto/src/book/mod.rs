@@ -101,6 +101,10 @@ impl Book {
         self.entries.len()
     }
 
+    pub(crate) fn contains(&self, addr: SocketAddr) -> bool {
+        self.entries.contains_key(&canonical(addr))
+    }
+
     #[cfg(test)]
     fn get(&self, addr: SocketAddr) -> Option<&Entry> {
         self.entries.get(&canonical(addr))

@@ -3,6 +3,7 @@
 use core::net::SocketAddr;
 use core::time::Duration;
 
+use crate::config::Keyspace;
 use crate::error::{BroadcastError, ByeReason, CloseReason, DialError, SendError};
 use crate::group::{canonical, is_dialable};
 use crate::id::{ConnId, NodeId, PeerId, Side};
@@ -15,6 +16,7 @@ use crate::queue::{Class, FRAME_COST};
 use crate::route::{Held, Router};
 use crate::session::{Call, Phase};
 use crate::time::Instant;
+use crate::wire::caps::Caps;
 use crate::wire::encode::{self, HelloOut, Routed};
 
 /// Bytes kept for the line of the next broadcast: most lines, and little beside what a node holds.
@@ -140,7 +142,7 @@ impl Node {
         let id = self.wire_id(count);
         let ttl = if hop.is_some_and(|(via, _)| via == node) { 1 } else { MAX_TTL };
         let routed = Routed { id: &id, from: self.id, to: node, ttl };
-        let line = encode::message(&routed, self.unix(), kind, body);
+        let line = encode::message(&routed, 0, self.unix(), kind, body.as_str());
         let theirs = hop.and_then(|(_, conn)| self.longest_for(conn));
         let limit = theirs.unwrap_or(MAX_BROADCAST_LINE).min(self.longest_queued());
         let len = line.len().saturating_sub(1);
@@ -150,9 +152,10 @@ impl Node {
         self.direct_count = count;
         let frame = Frame::new(&line);
         if let Some((via, conn)) = hop {
-            self.queue_for(node, (via, conn), frame)
+            self.queue_for(node, (via, conn), frame.clone())
                 .map_err(|full| SendError::Full { queued: full.queued, limit: full.limit })?;
             self.note_own(&id, node, via);
+            self.watch_own(&id, (node, 0), (via, conn), None, frame);
             return Ok(());
         }
         if node == self.id || !self.seek(node) {
@@ -404,7 +407,7 @@ impl Node {
     }
 
     /// Our hello to somebody seen at `addr`.
-    pub(super) fn hello(&self, addr: SocketAddr, nonce: Option<u64>) -> Frame {
+    pub(super) fn hello(&self, addr: SocketAddr, nonce: Option<u64>, routes_only: bool) -> Frame {
         encode::hello(
             self.id,
             &HelloOut {
@@ -414,6 +417,7 @@ impl Node {
                 listen: self.listens_for(addr),
                 you: addr,
                 max: self.config.limits().max_line,
+                caps: Caps { route: self.config.keyspace() != Keyspace::Off, routes_only },
             },
         )
     }

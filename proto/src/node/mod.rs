@@ -9,6 +9,7 @@ mod btpeer;
 mod chat;
 mod commands;
 mod guests;
+mod keyspace;
 mod on;
 mod part;
 mod queries;
@@ -19,6 +20,7 @@ mod tend;
 mod topology;
 mod trees;
 mod verdicts;
+mod walk;
 
 use alloc::borrow::Cow;
 use alloc::collections::BTreeSet;
@@ -46,7 +48,7 @@ use crate::peers::{self, Peers};
 use crate::queue::{Class, Outgoing};
 use crate::requests::{Answering, Asked};
 use crate::rng::Rng;
-use crate::route::{Relayed, Router, Routes, Seeks};
+use crate::route::{Relayed, Router, Routes, Seeks, Walks};
 use crate::seen::Recent;
 use crate::session::opening::{Input, Opening};
 use crate::session::{Call, Greeting, Phase, Reception, reception};
@@ -60,6 +62,7 @@ pub use commands::Receipt;
 pub use guests::GuestInfo;
 pub use queries::PeerInfo;
 
+use keyspace::IdLinks;
 use part::Parting;
 use verdicts::Waits;
 
@@ -114,6 +117,8 @@ pub struct Node {
     routes: Routes,
     relayed: Relayed,
     seeks: Seeks,
+    walks: Walks,
+    id_links: IdLinks,
     /// Nodes beyond a neighbour whose queue was full when something was to go to them.
     beyond: BTreeSet<(ConnId, NodeId)>,
     asked: Asked,
@@ -167,6 +172,8 @@ impl Node {
             routes: Routes::new(limits),
             relayed: Relayed::new(limits),
             seeks: Seeks::new(limits),
+            walks: Walks::new(limits),
+            id_links: IdLinks::default(),
             beyond: BTreeSet::new(),
             asked: Asked::new(limits),
             answering: Answering::new(limits),
@@ -218,7 +225,7 @@ impl Node {
         let conn = self.links.open(canonical(addr), Phase::Greeting(greeting), self.now);
         #[cfg(peerline_planted)]
         if self.is_planted(crate::planted::Bug::TalksFirst) {
-            let hello = self.hello(addr, None);
+            let hello = self.hello(addr, None, false);
             self.control(conn, hello);
         }
         Ok(conn)
@@ -248,7 +255,7 @@ impl Node {
         if let Some(link) = self.links.get_mut(conn) {
             link.phase = Phase::Greeting(greeting);
         }
-        let hello = self.hello(addr, Some(nonce));
+        let hello = self.hello(addr, Some(nonce), self.id_links.is_ours(conn));
         self.control(conn, hello);
         self.links.reschedule(conn, self.now);
     }
@@ -354,6 +361,7 @@ impl Node {
             self.answering.next_deadline(),
             self.seeks.next_deadline(),
             self.verdicts.next_deadline(),
+            self.walks.next_deadline(),
             self.broadcasts.trees.next_deadline().filter(|_| self.stopping.is_none()),
             self.overlay.next_deadline().filter(|_| self.stopping.is_none()),
         ];

@@ -176,14 +176,18 @@ impl Node {
             Side::Dialer => (Some(addr), None),
             Side::Listener => where_it_listens(addr, hello.listen),
         };
-        let ready = self.ready(peer.clone(), version, hello, listens);
+        let mut ready = self.ready(peer.clone(), version, hello, listens);
+        (ready.by_keyspace, ready.routes_only) = self.agreed(conn, side, hello.caps);
         if let Some(link) = self.links.get_mut(conn) {
             link.phase = Phase::Ready(ready);
         }
         self.links.greeted(conn);
         if side == Side::Listener {
-            let hello =
-                if version == 0 { encode::hello_v0(self.id) } else { self.hello(addr, None) };
+            let hello = if version == 0 {
+                encode::hello_v0(self.id)
+            } else {
+                self.hello(addr, None, false)
+            };
             self.control(conn, hello);
         }
         self.note_address(side, addr, &peer, listens.or(elsewhere));
@@ -226,6 +230,8 @@ impl Node {
             since: self.now,
             sees: hello.you.map(|addr| addr.ip().to_canonical()),
             news: News::default(),
+            by_keyspace: false,
+            routes_only: false,
             superseded: None,
         }
     }
@@ -320,6 +326,7 @@ impl Node {
 
     fn on_pong(&mut self, conn: ConnId, nonce: Option<u64>) {
         let now = self.now;
+        self.on_hop_pong(conn, nonce);
         let Some(ready) = self.ready_mut(conn) else { return };
         if ready.alive.answered(nonce, now) {
             let (peer, round_trip) = (ready.peer.clone(), ready.alive.round_trip());
@@ -439,6 +446,7 @@ impl Node {
                 return;
             }
             let named = told.node.as_deref().map(|name| name.parse().ok().map(PeerId::Node));
+            self.note_told(conn, named.as_ref().and_then(Option::as_ref), addr);
             self.learn(addr, named.unwrap_or_else(|| teller.clone()), source);
         });
         if let Some(ready) = self.ready_mut(conn) {

@@ -88,6 +88,7 @@ impl Node {
         if gone.is_some() && self.peers.len() == 0 {
             self.overlay.alone(self.now);
         }
+        self.id_links.ended(conn);
         #[cfg(peerline_planted)]
         if let (Some(peer), true) = (&gone, self.is_planted(crate::planted::Bug::EventTwice)) {
             self.emit(Event::PeerDown { peer: peer.clone(), conn, reason: reason.clone() });

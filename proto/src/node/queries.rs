@@ -136,6 +136,7 @@ impl Node {
         let requests = self.asked.bytes().saturating_add(self.answering.bytes());
         let waiting = requests.saturating_add(self.seeks.bytes());
         let waiting = waiting.saturating_add(self.verdicts.bytes());
+        let waiting = waiting.saturating_add(self.walks.bytes());
         self.links.buffered().saturating_add(self.events.charged()).saturating_add(waiting)
     }
 
@@ -191,6 +192,11 @@ impl Node {
             !asks && (version != 0 || addr.is_ipv4())
         });
         let asked = max.and_then(|max| usize::try_from(max).ok()).unwrap_or(usize::MAX);
+        let told: Vec<Told> = told.collect();
+        let mut wanted = self.wanted_by(asker, told.iter().map(|(_, peer, _)| peer));
+        let (first, rest): (Vec<_>, Vec<_>) =
+            told.into_iter().partition(|(_, peer, _)| wanted.remove(peer));
+        let told = first.into_iter().chain(rest);
         let count = if version == 0 { asked.min(TELL_V0) } else { asked };
         let (mut bytes, mut rows, now) = (0_usize, Vec::new(), self.now);
         for (addr, peer, at) in told.take(count) {

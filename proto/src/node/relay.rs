@@ -19,8 +19,9 @@ use crate::session::Phase;
 use crate::time::UnixTime;
 use crate::wire::encode::{self, Routed};
 use crate::wire::json::Span;
-use crate::wire::native::{Direct, ErrorLine, FindLine, NakLine, ReplyLine, RequestLine, nak_word};
+use crate::wire::native::{Direct, ErrorLine, FindLine, NakLine, ReplyLine, RequestLine};
 use crate::wire::received::Received;
+use crate::wire::words::{nak_code, nak_word};
 
 /// How many nodes may pass a line on: fixed by the protocol.
 pub(super) const MAX_TTL: u64 = 32;
@@ -31,7 +32,12 @@ pub(super) const SEEK_NEAR: u64 = 2;
 /// The longest id of a one-to-one line, bytes: fixed by the protocol.
 const MAX_MESSAGE_ID: usize = 32;
 /// What a relay takes off a deadline at least, milliseconds, so that no line goes on for ever.
-const HOLD: u64 = 1;
+pub(super) const HOLD: u64 = 1;
+
+/// How far a line that comes may still go.
+fn left_of(ttl: Span<'_>) -> u64 {
+    ttl.as_integer().unwrap_or_default().min(MAX_TTL)
+}
 
 /// A line for somebody else.
 struct Passing<'a> {
@@ -54,14 +60,16 @@ impl Node {
         if from == self.id {
             // Ours went in a circle; the refusal finds back to us.
             self.stats.duplicates += 1;
-            return self.refuse_message(conn, &said.id, NakCode::NoRoute);
+            self.stats.not_for_us += 1;
+            return self.say_no(conn, &said.id, NakCode::NoRoute, left_of(said.ttl), false);
         }
         self.routes.learn(from, via, false, self.now);
         if to != self.id {
             let (id, ttl) = (&*said.id, said.ttl);
-            let passing = Passing { id, from, to, number: 0, ttl, deadline: None };
+            let passing = Passing { id, from, to, number: said.attempt, ttl, deadline: None };
             if let Err(code) = self.pass_on(conn, via, &passing, line) {
-                self.refuse_message(conn, &said.id, code);
+                self.stats.not_for_us += 1;
+                self.say_no(conn, &said.id, code, left_of(ttl), false);
             }
             return;
         }
@@ -95,12 +103,12 @@ impl Node {
         } else {
             self.routes.learn(from, via, false, self.now);
             let (id, ttl, deadline) = (&*direct.id, direct.ttl, Some(said.deadline));
-            let passing = Passing { id, from, to, number: said.attempt, ttl, deadline };
+            let passing = Passing { id, from, to, number: direct.attempt, ttl, deadline };
             self.pass_on(conn, via, &passing, line)
         };
         if let Err(code) = taken {
             self.stats.not_for_us += u64::from(to != self.id);
-            self.control(conn, encode::nak(&direct.id, self.id, code));
+            self.say_no(conn, &direct.id, code, left_of(direct.ttl), true);
         }
     }
 
@@ -113,13 +121,17 @@ impl Node {
             return self.on_own_reply(conn, (from, via), said, line);
         }
         let back = self.relayed.back((&said.re, to), via).filter(|back| back.to == from);
-        let Some(back) = back else {
+        let back = back.map(|back| back.before);
+        let Some(back) = back.or_else(|| self.walked_from((&said.re, to), from, via)) else {
             self.stats.not_for_us += 1;
             return;
         };
         self.routes.learn(from, via, true, self.now);
+        if said.last {
+            self.walks.answered((&said.re, to));
+        }
         let frame = line.frame();
-        let sent = self.peers.conn(&PeerId::Node(back.before)).is_some_and(|before| {
+        let sent = self.peers.conn(&PeerId::Node(back)).is_some_and(|before| {
             let fits = self.takes(before, &frame);
             let (links, stats) = (&mut self.links, &mut self.stats);
             fits && links.enqueue(before, frame, Class::Direct, stats, self.now).is_ok()
@@ -132,6 +144,8 @@ impl Node {
             self.stats.not_taken += 1;
             return;
         };
+        let at = said.at.as_deref().and_then(|at| at.parse().ok());
+        self.on_walk_refused(&said.re, via, (said.code, at), said.ttl);
         if let Some(id) = self.own_id(&said.re).filter(|id| self.asked.get(*id).is_some()) {
             return self.on_own_nak(id, via, said);
         }
@@ -143,7 +157,9 @@ impl Node {
             return;
         }
         if let Some(via) = self.speaker(conn) {
-            if self.pass_back(&said.re, via, line) {
+            let goes_on =
+                self.on_walk_refused(&said.re, via, (nak_code(&said.code), None), said.ttl);
+            if self.pass_back(&said.re, via, line) || goes_on {
                 return;
             }
         }
@@ -213,14 +229,18 @@ impl Node {
 
     // ---- the way on ----
 
-    /// By which neighbour a node is reached: itself, a learned hop, the application's word. Suspect
-    /// ones are the last choice.
+    /// By which neighbour a node is reached: itself, a learned hop, the application's word, the id
+    /// nearest to it if that is how we route. Suspect ones are the last choice.
     pub(super) fn next_hop(&self, to: NodeId, avoid: &[NodeId]) -> Option<(NodeId, ConnId)> {
         let told = core::iter::once_with(|| self.router.next(&PeerId::Node(to))?.node()).flatten();
+        let by_id = core::iter::once_with(|| self.nearest_links(to)).flatten();
         let all = core::iter::once(to).chain(self.routes.hops(to, self.now)).chain(told);
         let mut last_choice = None;
-        for via in all.filter(|via| *via != self.id && !avoid.contains(via)) {
+        for via in all.chain(by_id).filter(|via| *via != self.id && !avoid.contains(via)) {
             let Some(conn) = self.peers.conn(&PeerId::Node(via)) else { continue };
+            if via != to && self.is_silent(via, conn) {
+                continue;
+            }
             if !self.is_suspect(conn) {
                 return Some((via, conn));
             }
@@ -248,6 +268,10 @@ impl Node {
         if !self.relayed.note((id, from), to, number, via, self.now) {
             self.stats.duplicates += 1;
             return Err(NakCode::NoRoute);
+        }
+        if self.is_by_keyspace() {
+            let left = deadline.map(|(_, left)| left);
+            return self.walk_from(via, ((id, from, number), to), (steps, left), line);
         }
         let (next, onward) = self.next_hop(to, &[via, from]).ok_or(NakCode::NoRoute)?;
         let frame = line.frame_with([Some((ttl, steps.saturating_sub(1))), deadline]);
@@ -290,12 +314,25 @@ impl Node {
         }
     }
 
-    fn refuse_message(&mut self, conn: ConnId, id: &str, code: NakCode) {
-        self.stats.not_for_us += 1;
-        self.control(conn, encode::error(id, nak_word(code)));
+    /// Says no to a line, to the neighbour that it came from.
+    pub(super) fn say_no(
+        &mut self,
+        conn: ConnId,
+        id: &str,
+        code: NakCode,
+        left: u64,
+        is_request: bool,
+    ) {
+        let left = Some(left).filter(|_| self.is_by_keyspace_with(conn));
+        let frame = if is_request {
+            encode::nak(id, self.id, code, left)
+        } else {
+            encode::error(id, nak_word(code), left)
+        };
+        self.control(conn, frame);
     }
 
-    fn count_relayed(&mut self, sent: bool) {
+    pub(super) fn count_relayed(&mut self, sent: bool) {
         self.stats.relayed += u64::from(sent);
         self.stats.skipped += u64::from(!sent);
     }

@@ -90,11 +90,14 @@ impl Node {
         self.direct_count = id.number();
         match hop {
             Some((via, conn)) => {
-                self.queue_for(to, (via, conn), Frame::new(&line)).map_err(|full| {
+                let frame = Frame::new(&line);
+                self.queue_for(to, (via, conn), frame.clone()).map_err(|full| {
                     RequestError::Full { queued: full.queued, limit: full.limit }
                 })?;
                 self.asked.add(id, pending);
                 self.asked.sent(id, via, self.now);
+                let name = self.wire_id(id.number());
+                self.watch_own(&name, (to, 0), (via, conn), Some(until), frame);
             }
             None if self.seek(to) => {
                 self.asked.add(id, pending);
@@ -152,7 +155,7 @@ impl Node {
         }
         let (asker, _) = self.answering.next(to, self.now).ok_or(ReplyError::Gone)?;
         let (from, via) = (asker.from, asker.via);
-        let frame = encode::nak(&asker.id, self.id, code);
+        let frame = encode::nak(&asker.id, self.id, code, None);
         self.answer_with(to, (from, via), frame, true)
     }
 
@@ -264,6 +267,7 @@ impl Node {
             self.stats.delivered += 1;
             if last {
                 self.asked.end(id);
+                self.walks.answered((&said.re, self.id));
             }
             let reply = Reply::new(id, n, last, PeerId::Node(from), words);
             self.emit_to_application(conn, Event::Reply(reply));
@@ -339,6 +343,7 @@ impl Node {
     /// A neighbour is gone, and with it what it had of ours.
     pub(super) fn on_hop_gone(&mut self, node: NodeId) {
         self.routes.forget_neighbour(node);
+        self.on_walk_gone(node);
         for id in self.asked.by_hop(node) {
             self.asked.lost_hop(id);
             self.try_again(id, self.no_route());
@@ -347,7 +352,7 @@ impl Node {
 
     /// Tries another neighbour, seeks a way, or lets the request be. It ends for `why` if nobody
     /// has it and nothing is left to try.
-    fn try_again(&mut self, id: RequestId, why: RequestFailure) {
+    pub(super) fn try_again(&mut self, id: RequestId, why: RequestFailure) {
         let seeking = |pending: &&Pending| pending.sought && self.seeks.contains(pending.to);
         if self.asked.get(id).filter(seeking).is_some() {
             return self.asked.waits(id); // the end of the search decides
@@ -376,11 +381,14 @@ impl Node {
             return false;
         }
         let (to, mut avoid) = (pending.to, pending.tried.clone());
+        let (number, until) = (pending.tries, pending.deadline);
         let line = self.request_line(id, pending);
         while let Some((via, conn)) = self.next_hop(to, &avoid) {
             let frame = Frame::new(&line);
-            if self.takes(conn, &frame) && self.queue_direct(conn, frame).is_ok() {
+            if self.takes(conn, &frame) && self.queue_direct(conn, frame.clone()).is_ok() {
                 self.asked.sent(id, via, self.now);
+                let name = self.wire_id(id.number());
+                self.watch_own(&name, (to, number), (via, conn), Some(until), frame);
                 return true;
             }
             avoid.push(via);
@@ -422,6 +430,7 @@ impl Node {
         self.seeks.clear();
         self.answering.clear();
         self.relayed.clear();
+        self.walks.clear();
         self.routes.clear();
     }
 

@@ -14,7 +14,7 @@ use crate::route::{Held, Seek, Stage};
 use crate::session::Phase;
 use crate::time::Instant;
 use crate::wire::encode::{self, Routed};
-use crate::wire::native::nak_word;
+use crate::wire::words::nak_word;
 
 impl Node {
     /// Makes sure that a way is sought. False if there is nobody to ask and nothing to dial, or too
@@ -26,7 +26,8 @@ impl Node {
         if !self.seeks.has_room() {
             return false;
         }
-        if self.ask_around(to, SEEK_NEAR) {
+        // Where we route by keyspace, a search would reach too many.
+        if !self.is_by_keyspace() && self.ask_around(to, SEEK_NEAR) {
             self.seeks.begin(to, Stage::Near, self.now + self.config.limits().find_near);
             return true;
         }
@@ -59,7 +60,7 @@ impl Node {
         Some(self.open_dial(addr))
     }
 
-    fn dials_under_way(&self) -> usize {
+    pub(super) fn dials_under_way(&self) -> usize {
         let dialing = self.links.iter().filter(|(_, link)| match &link.phase {
             Phase::Dialing { .. } | Phase::Greeting(_) => link.side == Side::Dialer,
             Phase::Ready(_) | Phase::Guest(_) | Phase::Closing(_) => false,
@@ -115,8 +116,9 @@ impl Node {
     fn send_held(&mut self, to: NodeId, id: Box<str>, frame: Frame) {
         let hop = self.next_hop(to, &[]).filter(|(_, conn)| self.takes(*conn, &frame));
         match hop {
-            Some((via, conn)) if self.queue_direct(conn, frame).is_ok() => {
+            Some((via, conn)) if self.queue_direct(conn, frame.clone()).is_ok() => {
                 self.note_own(&id, to, via);
+                self.watch_own(&id, (to, 0), (via, conn), None, frame);
             }
             Some(_) | None => self.message_lost(id),
         }
@@ -140,7 +142,7 @@ impl Node {
         self.asked.get(request).is_some_and(|pending| pending.hop.is_some())
     }
 
-    fn message_lost(&mut self, re: Box<str>) {
+    pub(super) fn message_lost(&mut self, re: Box<str>) {
         let (peer, code) = (PeerId::Node(self.id), nak_word(NakCode::NoRoute).into());
         self.emit(Event::PeerError { peer, re, code });
     }

@@ -36,6 +36,7 @@ impl Node {
         self.tend_seeks();
         self.tend_requests();
         self.tend_overlay();
+        self.tend_walks();
         if self.plan_at.is_some_and(|at| at <= self.now) {
             self.plan();
         }
@@ -116,6 +117,7 @@ impl Node {
         }
         let next = if room.wanted > 0 { self.next_due(urgent, &around, &groups) } else { None };
         self.plan_at = next.map(|at| at.max(self.plan_after));
+        self.plan_id_links();
         #[cfg(peerline_planted)]
         if self.is_planted(crate::planted::Bug::BusyLoop) {
             self.plan_at = Some(self.now);
@@ -138,6 +140,7 @@ impl Node {
         let exempt = self.config.private_exempt();
         for (conn, link) in self.links.iter() {
             let dialled = link.side == Side::Dialer;
+            let ours = dialled && !self.id_links.is_ours(conn);
             let (dialing, listens) = match &link.phase {
                 // Over already; when it may be dialled again, the book says.
                 Phase::Closing(_) => continue,
@@ -149,7 +152,7 @@ impl Node {
                 }
                 Phase::Ready(ready) => (false, ready.listens),
             };
-            let counts = dialled && self.overlay.purpose(conn) != Some(Probe::Feeler);
+            let counts = ours && self.overlay.purpose(conn) != Some(Probe::Feeler);
             around.outbound += usize::from(counts);
             around.groups.extend(counts.then(|| Group::of(link.addr, exempt)));
             around.dialing += usize::from(dialing);

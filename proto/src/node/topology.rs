@@ -233,17 +233,19 @@ impl Node {
         }
     }
 
-    /// Those peers that we dialled, with where; one whose fate is open is among them.
+    /// Those peers that we dialled, with where; one whose fate is open is among them. Links for
+    /// routes are none of them: who is dialled for his id can choose that id.
     fn ready_outbound(&self) -> impl Iterator<Item = (ConnId, SocketAddr, &Ready)> {
-        self.links.iter().filter(|(_, link)| link.side == Side::Dialer).filter_map(
-            |(conn, link)| match &link.phase {
+        let dialled = self.links.iter().filter(|(_, link)| link.side == Side::Dialer);
+        dialled.filter(|(conn, _)| !self.id_links.is_ours(*conn)).filter_map(|(conn, link)| {
+            match &link.phase {
                 Phase::Ready(ready) => Some((conn, link.addr, ready)),
                 Phase::Dialing { .. }
                 | Phase::Greeting(_)
                 | Phase::Guest(_)
                 | Phase::Closing(_) => None,
-            },
-        )
+            }
+        })
     }
 
     /// The peers that we dialled, each by the connection that carries it.

@@ -31,16 +31,16 @@ impl Node {
     /// its connection.
     pub(super) fn update_trees(&mut self, peer: &PeerId, ended: Option<ConnId>) {
         let PeerId::Node(id) = peer else { return };
-        let trees = &mut self.broadcasts.trees;
         let (carrier, others) = match self.peers.conns(peer) {
             [carrier, others @ ..] => (Some(*carrier), others),
             [] => (None, [].as_slice()),
         };
         for conn in ended.iter().chain(others) {
-            trees.link_down(*conn);
+            self.broadcasts.trees.link_down(*conn);
         }
-        let Some(carrier) = carrier else { return };
-        trees.link_up(carrier, self.id > *id, self.now);
+        let kept = carrier.filter(|carrier| !self.is_routes_only(*carrier));
+        let Some(carrier) = kept else { return };
+        self.broadcasts.trees.link_up(carrier, self.id > *id, self.now);
         let round_trip = self.ready_mut(carrier).and_then(|ready| ready.alive.round_trip());
         if let Some(round_trip) = round_trip {
             self.broadcasts.trees.measured(carrier, round_trip);
@@ -158,7 +158,7 @@ impl Node {
                 }
                 Order::Gone { conn, stream: (originator, epoch), seqs: (from, to) } => {
                     let re = alloc::format!("{originator}/{epoch}/{from}-{to}");
-                    self.shape(conn, encode::error(&re, GONE));
+                    self.shape(conn, encode::error(&re, GONE, None));
                 }
                 Order::Ping { conn } => self.probe(conn),
             }

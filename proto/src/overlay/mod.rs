@@ -175,9 +175,9 @@ pub(crate) struct Surroundings {
     pub(crate) addrs: BTreeSet<SocketAddr>,
     /// Peers that are up.
     pub(crate) peers: BTreeSet<PeerId>,
-    /// Groups of the connections that we dialled, and of dials under way.
+    /// Groups of the connections that are counted as outbound.
     pub(crate) groups: BTreeSet<Group>,
-    /// Connections that we dialled, and dials under way; feelers left out.
+    /// Connections that we dialled, and dials under way; feelers and links for routes left out.
     pub(crate) outbound: usize,
     /// Dials under way.
     pub(crate) dialing: usize,

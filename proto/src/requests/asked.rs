@@ -179,6 +179,14 @@ impl Asked {
         });
     }
 
+    /// The latest try went to another neighbour, of which nothing was heard.
+    pub(crate) fn moved(&mut self, id: RequestId, hop: NodeId) {
+        self.change(id, |pending| {
+            pending.hop = Some(hop);
+            pending.tried.push(hop);
+        });
+    }
+
     /// Its neighbour is to be looked at again soon.
     pub(crate) fn look_again(&mut self, id: RequestId, now: Instant) {
         self.change(id, |pending| {

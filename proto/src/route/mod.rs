@@ -2,8 +2,10 @@
 //! what waits while a way is sought. Pure: [`node`](crate::node) sends and dials.
 
 mod hops;
+pub(crate) mod keyspace;
 mod relayed;
 mod seeks;
+mod walks;
 
 use alloc::sync::Arc;
 use core::fmt;
@@ -13,6 +15,7 @@ use crate::id::PeerId;
 pub(crate) use hops::Routes;
 pub(crate) use relayed::Relayed;
 pub(crate) use seeks::{Held, Seek, Seeks, Stage};
+pub(crate) use walks::{Name, Walk, Walks};
 
 /// The application's answer to "by which neighbour is this node reached?".
 #[derive(Clone, Default)]

@@ -98,6 +98,14 @@ impl Relayed {
         }
     }
 
+    /// The try is at nobody's any more.
+    pub(crate) fn withdrawn(&mut self, (id, from): (&str, NodeId), number: u64) {
+        let Some(line) = self.lines.get_mut(&(Box::from(id), from)) else { return };
+        if let Some(known) = line.tries.iter_mut().find(|known| known.number == number) {
+            known.next = None;
+        }
+    }
+
     /// The way back of an answer that came from `next`.
     pub(crate) fn back(&self, (id, from): (&str, NodeId), next: NodeId) -> Option<Back> {
         let line = self.lines.get(&(Box::from(id), from))?;

@@ -101,6 +101,10 @@ pub(crate) struct Ready {
     /// Where it says that it sees us.
     pub(crate) sees: Option<IpAddr>,
     pub(crate) news: News,
+    /// Both of us route by keyspace.
+    pub(crate) by_keyspace: bool,
+    /// The connection carries no broadcasts.
+    pub(crate) routes_only: bool,
     pub(crate) superseded: Option<Superseded>,
 }
 

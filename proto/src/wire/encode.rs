@@ -15,8 +15,9 @@ use crate::message::{Frame, Payload};
 use crate::quote::push_quoted;
 use crate::seen::{Range, StreamId};
 use crate::time::UnixTime;
+use crate::wire::caps::Caps;
 use crate::wire::json::{LARGEST, MOST_DIGITS};
-use crate::wire::native::{bye_word, nak_word};
+use crate::wire::words::{bye_word, nak_word};
 use crate::wire::{MIN_VERSION, VERSION};
 
 /// What a hello says beyond the node id.
@@ -28,6 +29,7 @@ pub(crate) struct HelloOut<'a> {
     pub(crate) listen: Option<Listen>,
     pub(crate) you: SocketAddr,
     pub(crate) max: usize,
+    pub(crate) caps: Caps,
 }
 
 /// The hello that opens a session of version 1, and that a dialler sends to whomever it dials.
@@ -48,6 +50,9 @@ pub(crate) fn hello(id: NodeId, hello: &HelloOut<'_>) -> Frame {
     }
     line.name("you", hello.you);
     line.number("max", hello.max as u64);
+    if hello.caps != Caps::default() {
+        line.list("caps", hello.caps.words().map(|word| format!("\"{word}\"")));
+    }
     line.finish()
 }
 
@@ -175,11 +180,20 @@ pub(crate) struct Routed<'a> {
     pub(crate) ttl: u64,
 }
 
-/// A one-to-one message of ours.
-pub(crate) fn message(routed: &Routed<'_>, time: UnixTime, kind: &str, body: &Payload) -> String {
-    let mut line = Line::with_room("message", kind.len().saturating_add(body.as_str().len()));
+/// A one-to-one message of ours. Its first try, which nearly always is the only one, has no number.
+pub(crate) fn message(
+    routed: &Routed<'_>,
+    attempt: u64,
+    time: UnixTime,
+    kind: &str,
+    body: &str,
+) -> String {
+    let mut line = Line::with_room("message", kind.len().saturating_add(body.len()));
     line.routed(routed, time, kind);
-    line.json("msg", body.as_str());
+    if attempt > 0 {
+        line.number("try", attempt);
+    }
+    line.json("msg", body);
     line.text_with_end()
 }
 
@@ -220,12 +234,13 @@ pub(crate) fn reply(
     line.text_with_end()
 }
 
-/// A no to the request `re`, said by `at`.
-pub(crate) fn nak(re: &str, at: NodeId, code: NakCode) -> Frame {
+/// A no to the request `re`, said by `at`; with how far it might still go, where that is known of.
+pub(crate) fn nak(re: &str, at: NodeId, code: NakCode, ttl: Option<u64>) -> Frame {
     let mut line = Line::new("nak");
     line.text("re", re);
     line.id("at", at);
     line.text("code", nak_word(code));
+    line.left(ttl);
     line.finish()
 }
 
@@ -244,10 +259,11 @@ fn with_ends(msgtype: &str, routed: &Routed<'_>) -> Frame {
     line.finish()
 }
 
-pub(crate) fn error(re: &str, code: &str) -> Frame {
+pub(crate) fn error(re: &str, code: &str, ttl: Option<u64>) -> Frame {
     let mut line = Line::new("error");
     line.text("re", re);
     line.text("code", code);
+    line.left(ttl);
     line.finish()
 }
 
@@ -333,6 +349,12 @@ impl Line {
         self.text("kind", kind);
         self.number("time", time.as_millis());
         self.number("ttl", routed.ttl);
+    }
+
+    fn left(&mut self, ttl: Option<u64>) {
+        if let Some(ttl) = ttl {
+            self.number("ttl", ttl);
+        }
     }
 
     fn json(&mut self, key: &str, value: &str) {

@@ -6,6 +6,7 @@
 //! Every length and every level is limited here, before anything is kept.
 
 pub(crate) mod btpeer;
+pub(crate) mod caps;
 pub(crate) mod chat;
 pub(crate) mod chat_key;
 pub(crate) mod detect;
@@ -16,6 +17,7 @@ pub(crate) mod json;
 pub(crate) mod native;
 mod plain;
 pub(crate) mod received;
+pub(crate) mod words;
 mod written;
 
 /// The highest protocol version spoken here.

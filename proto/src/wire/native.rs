@@ -12,8 +12,10 @@ use core::net::SocketAddr;
 use crate::config::Listen;
 use crate::error::{ByeReason, Violation};
 use crate::exchange::NakCode;
+use crate::wire::caps::Caps;
 use crate::wire::field::{FIELDS, Field};
 use crate::wire::json::{self, Fault, Members, Span, Wrong};
+use crate::wire::words::{bye_reason, nak_code};
 use crate::wire::written;
 
 /// A message, borrowed from its line.
@@ -147,6 +149,7 @@ impl MsgKind {
                 (F::Kind, true),
                 (F::Time, true),
                 (F::Ttl, true),
+                (F::Try, false),
                 (F::Msg, true),
             ],
             Self::Request => &[
@@ -169,11 +172,11 @@ impl MsgKind {
                 (F::Msg, true),
                 (F::Last, false),
             ],
-            Self::Nak => &[(F::Re, true), (F::At, false), (F::Code, true)],
+            Self::Nak => &[(F::Re, true), (F::At, false), (F::Code, true), (F::Ttl, false)],
             Self::Find | Self::Found => {
                 &[(F::Id, true), (F::From, true), (F::To, true), (F::Ttl, true)]
             }
-            Self::Error => &[(F::Re, false), (F::Code, false)],
+            Self::Error => &[(F::Re, false), (F::Code, false), (F::Ttl, false)],
             Self::Unknown => &[],
         }
     }
@@ -190,6 +193,7 @@ pub(crate) struct Hello<'a> {
     /// Where it sees us; nothing if what it says is no address.
     pub(crate) you: Option<SocketAddr>,
     pub(crate) max: Option<u64>,
+    pub(crate) caps: Caps,
 }
 
 #[derive(Clone, Debug)]
@@ -228,6 +232,7 @@ pub(crate) struct Direct<'a> {
     pub(crate) to: Cow<'a, str>,
     pub(crate) time: u64,
     pub(crate) ttl: Span<'a>,
+    pub(crate) attempt: u64,
     pub(crate) kind: Span<'a>,
     pub(crate) msg: Span<'a>,
 }
@@ -237,7 +242,6 @@ pub(crate) struct RequestLine<'a> {
     pub(crate) direct: Direct<'a>,
     /// What is left of the asker's patience, milliseconds.
     pub(crate) deadline: Span<'a>,
-    pub(crate) attempt: u64,
 }
 
 #[derive(Clone, Debug)]
@@ -256,6 +260,8 @@ pub(crate) struct NakLine<'a> {
     pub(crate) re: Cow<'a, str>,
     pub(crate) at: Option<Cow<'a, str>>,
     pub(crate) code: NakCode,
+    /// How far the line might still go, as its refuser counts.
+    pub(crate) ttl: Option<u64>,
 }
 
 #[derive(Clone, Debug)]
@@ -270,6 +276,8 @@ pub(crate) struct FindLine<'a> {
 pub(crate) struct ErrorLine<'a> {
     pub(crate) re: Cow<'a, str>,
     pub(crate) code: Cow<'a, str>,
+    /// As in a [`NakLine`].
+    pub(crate) ttl: Option<u64>,
 }
 
 impl Msg<'_> {
@@ -439,13 +447,13 @@ impl<'a> Fields<'a> {
             MsgKind::Request => Msg::Request(RequestLine {
                 direct: self.direct()?,
                 deadline: self.required(Field::Deadline)?,
-                attempt: self.number(Field::Try),
             }),
             MsgKind::Reply => Msg::Reply(self.reply()?),
             MsgKind::Nak => Msg::Nak(NakLine {
                 re: self.word(Field::Re)?,
                 at: self.text(Field::At)?,
                 code: nak_code(&self.word(Field::Code)?),
+                ttl: self.integer(Field::Ttl),
             }),
             MsgKind::Find => Msg::Find(self.find()?),
             MsgKind::Found => Msg::Found(self.find()?),
@@ -465,6 +473,7 @@ impl<'a> Fields<'a> {
             listen: self.listen()?,
             you: self.text(Field::You)?.and_then(|text| text.parse().ok()),
             max: self.integer(Field::Max),
+            caps: Caps::read(self.span(Field::Caps)),
         })
     }
 
@@ -514,6 +523,7 @@ impl<'a> Fields<'a> {
             to: self.word(Field::To)?,
             time: self.number(Field::Time),
             ttl: self.required(Field::Ttl)?,
+            attempt: self.number(Field::Try),
             kind: self.required(Field::Kind)?,
             msg: self.required(Field::Msg)?,
         })
@@ -541,48 +551,9 @@ impl<'a> Fields<'a> {
     }
 
     fn error(&self) -> Result<ErrorLine<'a>, Fault> {
-        Ok(ErrorLine { re: self.word(Field::Re)?, code: self.word(Field::Code)? })
+        let (re, code) = (self.word(Field::Re)?, self.word(Field::Code)?);
+        Ok(ErrorLine { re, code, ttl: self.integer(Field::Ttl) })
     }
-}
-
-/// The words for reasons on the wire.
-const BYE_WORDS: [(ByeReason, &str); 6] = [
-    (ByeReason::Shutdown, "shutdown"),
-    (ByeReason::Disconnect, "disconnect"),
-    (ByeReason::Duplicate, "duplicate"),
-    (ByeReason::Full, "full"),
-    (ByeReason::Network, "network"),
-    (ByeReason::Version, "version"),
-];
-
-pub(crate) fn bye_word(reason: ByeReason) -> &'static str {
-    let found = BYE_WORDS.iter().find(|(known, _)| *known == reason);
-    found.map_or("other", |(_, word)| word)
-}
-
-fn bye_reason(word: &str) -> ByeReason {
-    let found = BYE_WORDS.iter().find(|(_, known)| *known == word);
-    found.map_or(ByeReason::Other, |(reason, _)| *reason)
-}
-
-/// The words for refusals on the wire.
-const NAK_WORDS: [(NakCode, &str); 6] = [
-    (NakCode::NoRoute, "no_route"),
-    (NakCode::Expired, "expired"),
-    (NakCode::Busy, "busy"),
-    (NakCode::TooLarge, "too_large"),
-    (NakCode::NoHandler, "no_handler"),
-    (NakCode::Refused, "refused"),
-];
-
-pub(crate) fn nak_word(code: NakCode) -> &'static str {
-    let found = NAK_WORDS.iter().find(|(known, _)| *known == code);
-    found.map_or("other", |(_, word)| word)
-}
-
-fn nak_code(word: &str) -> NakCode {
-    let found = NAK_WORDS.iter().find(|(_, known)| *known == word);
-    found.map_or(NakCode::Other, |(code, _)| *code)
 }
 
 /// Numbers of a stream that somebody announces: the first, the last, and for how long the first was

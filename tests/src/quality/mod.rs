@@ -9,6 +9,7 @@
 pub mod ablation;
 pub mod crashes;
 pub mod hostile;
+pub mod routes;
 pub mod rows;
 pub mod scenarios;
 pub mod topology;
@@ -65,6 +66,10 @@ pub struct Quality {
     dials: BTreeMap<(u64, usize), u32>,
     /// Where each can be dialled.
     places: Vec<Option<SocketAddr>>,
+    /// What went to one node, by number.
+    pub directs: Vec<routes::Direct>,
+    /// How many links each of those crossed to each node it came to.
+    ways: BTreeMap<(usize, usize), u8>,
     rng: Entropy,
 }
 
@@ -192,9 +197,11 @@ impl Quality {
             agenda: BTreeSet::new(),
             casts: Vec::new(),
             first_known: 0,
+            ways: BTreeMap::new(),
             audience: vec![true; count],
             parted_at: 0,
             dials: BTreeMap::new(),
+            directs: Vec::new(),
             rng,
         }
     }
@@ -376,10 +383,9 @@ impl Quality {
                 self.nodes[to].node.connected(conn, now);
             }
             wire::What::Bytes { conn, bytes, hops } => {
-                let known = hops
-                    .into_iter()
-                    .filter_map(|(number, hop)| Some((number.checked_sub(self.first_known)?, hop)));
-                known.for_each(|(place, hop)| self.nodes[to].note_way(place, hop));
+                for (number, hop) in hops {
+                    self.note_way(to, number, hop);
+                }
                 self.nodes[to].node.received(conn, &bytes, now);
             }
             wire::What::End { conn } => {
@@ -425,6 +431,7 @@ impl Quality {
         }
         while let Some(event) = self.nodes[index].node.poll_event() {
             self.nodes[index].isolated += usize::from(matches!(event, Event::Isolated));
+            let Some(event) = self.direct(index, event) else { continue };
             if let Event::Message(message) = event {
                 let number = message.body().get(1..11).and_then(|number| number.parse().ok());
                 number.into_iter().for_each(|number| self.got(index, number));
@@ -444,8 +451,19 @@ impl Quality {
         cast.hops = cast.hops.max(hops.into());
     }
 
+    fn note_way(&mut self, to: usize, number: usize, hops: u8) {
+        if number >= routes::FIRST {
+            self.ways.entry((number, to)).or_insert(hops);
+        } else if let Some(place) = number.checked_sub(self.first_known) {
+            self.nodes[to].note_way(place, hops);
+        }
+    }
+
     /// How many links a broadcast crossed to a node, if that is still known.
     fn way(&self, index: usize, number: usize) -> u8 {
+        if number >= routes::FIRST {
+            return self.ways.get(&(number, index)).copied().unwrap_or(0);
+        }
         let place = number.checked_sub(self.first_known);
         place.and_then(|place| self.nodes[index].hops.get(place)).copied().unwrap_or(0)
     }
@@ -692,11 +710,15 @@ fn what_is_said(bytes: &[u8], manner: Manner, own: &str) -> Vec<u8> {
     lines.filter(is_said).flatten().copied().collect()
 }
 
+/// How the lines begin whose hops are counted.
+const NUMBERED: [&[u8]; 3] =
+    [b"{\"msgtype\":\"broadcast\"", b"{\"msgtype\":\"message\"", b"{\"msgtype\":\"request\""];
+
 /// The numbers of the broadcasts in a segment.
 fn numbers_in(bytes: &[u8]) -> impl Iterator<Item = usize> + '_ {
     bytes
         .split(|byte| *byte == b'\n')
-        .filter(|line| line.starts_with(b"{\"msgtype\":\"broadcast\""))
+        .filter(|line| NUMBERED.iter().any(|start| line.starts_with(start)))
         .filter_map(|line| {
             let at = line.windows(7).position(|window| window == b"\"msg\":\"")? + 7;
             std::str::from_utf8(line.get(at..at + 10)?).ok()?.parse().ok()

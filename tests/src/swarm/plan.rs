@@ -1,7 +1,7 @@
 //! What a seed draws before its run begins: how large the network is, what its links are like, and
 //! which faults there are at which rate. Each run has some faults only, so that none hides another.
 
-use peerline_proto::{Config, Limits};
+use peerline_proto::{Config, Keyspace, Limits};
 
 use crate::entropy::Entropy;
 use crate::net::Cut;
@@ -167,7 +167,7 @@ fn size(entropy: &mut Entropy) -> usize {
     entropy.between(3, most) as usize
 }
 
-/// Small bounds in every other run, so that they are met.
+/// Small bounds in every other run, so that they are met; in some of those all route by keyspace.
 fn config(entropy: &mut Entropy) -> Config {
     let mut limits = Limits::default();
     if entropy.chance(50) {
@@ -177,5 +177,6 @@ fn config(entropy: &mut Entropy) -> Config {
         limits.half_open = 1 << entropy.between(2, 8);
         limits.closing = 1 << entropy.between(2, 8);
     }
-    Config::builder().limits(limits).build().expect("bounds that fit")
+    let keyspace = if limits.closing <= 16 { Keyspace::On } else { Keyspace::Off };
+    Config::builder().limits(limits).keyspace(keyspace).build().expect("bounds that fit")
 }
