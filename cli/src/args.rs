@@ -33,8 +33,7 @@ It obeys stdin, one command a line, and answers `ok …` or `error …`:
 const SHARE_EXAMPLES: &str = "Examples:
   peerline share music --join 192.168.1.7:4040      natively
   peerline share music --join-btpeer 10.0.0.7:5000  with the BTPeer framework's file sharers
-It obeys stdin, one command a line, and answers `ok …` or `error …`:
-  search KEY [TTL], get FILE from PEER-OR-ADDR, list, peers, quit. What is got lands in FOLDER.";
+Commands on stdin: search KEY [TTL], get FILE from PEER-OR-ADDR into FOLDER, list, peers, quit.";
 
 const DEMO_EXAMPLES: &str = "Examples:
   peerline demo && echo it works";

@@ -34,7 +34,7 @@ impl Node {
         if lonely {
             self.emit(Event::Isolated);
         }
-        if let Some(probe) = self.overlay.next_probe(self.now) {
+        while let Some(probe) = self.overlay.next_probe(self.now) {
             self.try_another(probe);
             self.plan_soon();
         }

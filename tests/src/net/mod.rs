@@ -290,8 +290,11 @@ impl Net {
             clogged: false,
             life: 0,
         });
-        self.by_addr.entry(addr).or_insert(self.hosts.len() - 1);
-        self.hosts.len() - 1
+        let host = self.hosts.len() - 1;
+        self.by_addr.entry(addr).or_insert(host);
+        // A node that nothing ever happens to has a timer, too.
+        self.plan_host(host);
+        host
     }
 
     fn new_node(&mut self, id: NodeId, config: &Config, addr: SocketAddr, clock: Clock) -> Node {
