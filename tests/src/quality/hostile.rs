@@ -59,7 +59,7 @@ fn nonsense(net: &mut Quality, senders: &[usize]) -> String {
     let made_up = |net: &mut Quality| {
         let mut id = [0; 16];
         id.iter_mut().for_each(|byte| *byte = net.below(256) as u8);
-        (NodeId::from_random_bytes(id), net.below(1 << 32))
+        (NodeId::from_random_bytes(id), net.below(1 << 31))
     };
     for _ in 0..2 {
         let ranges: Vec<String> = (0..60)
@@ -81,7 +81,7 @@ fn nonsense(net: &mut Quality, senders: &[usize]) -> String {
         let stream = format!("\"originator\":\"{id}\",\"epoch\":{epoch}");
         writeln!(lines, "{{\"msgtype\":\"graft\",{stream},\"want\":[[1,512]]}}").unwrap();
         let sender = senders[net.below(senders.len())];
-        let far = 100_000 + net.below(1 << 40);
+        let far = 100_000 + net.below(1 << 30);
         let (id, epoch, seq) = match number % 4 {
             0 => (net.node(sender).id(), net.epoch(sender) as usize, far),
             _ => (id, epoch, 1),
