@@ -218,6 +218,27 @@ fn a_link_for_routes_alone_carries_no_broadcast_if_both_know_of_it() {
 }
 
 #[test]
+fn the_nearest_are_told_first_to_who_routes_by_keyspace() {
+    let told = |caps: &str| {
+        let mut scene = scene(Keyspace::On, caps);
+        let near = (1..17).map(|host| (&NEAR[..8], host));
+        for (first, host) in near.chain((17..49).map(|host| ("80000000", host))) {
+            let addr = format!("198.51.100.{host}:40000").parse().unwrap();
+            let other = scene.net.intrude(scene.host, addr);
+            let id = format!("{first}-0000-4000-8000-0000000000{host:02}");
+            let hello = format!("\"nodeid\":\"{id}\",\"version\":1,\"listen\":40000");
+            scene.net.say(other, format!("{{\"msgtype\":\"hello\",{hello}}}\n"));
+        }
+        scene.net.run_for(SECOND * 12);
+        scene.say(scene.near, "{\"msgtype\":\"getaddr\",\"max\":17}");
+        let all = scene.heard(scene.near, "addr").pop().unwrap();
+        all.matches(&NEAR[..24]).count()
+    };
+    assert_eq!(told(ROUTE), 16, "and one of the other bucket");
+    assert!(told("") < 12, "others are told anybody");
+}
+
+#[test]
 fn half_of_a_network_is_silently_dead_and_every_line_arrives() {
     for seed in 1..3 {
         let mut net = network(Keyspace::On, 60, seed, SECOND * 10);
