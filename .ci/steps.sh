@@ -6,7 +6,7 @@ export CARGO_TERM_COLOR=never CARGO_INCREMENTAL=0 RUST_BACKTRACE=1
 # What the long run makes longer.
 readonly swarm_seeds=${SWARM_SEEDS:-1024}       # simulated networks, an eighth of them twice
 # The two that play whole networks still find new things; they belong to .ci/deep until they rest.
-readonly fuzz_targets=${FUZZ_TARGETS:-^(dialect|frame|guest|msg|runtime|seen|text|time)}
+readonly fuzz_targets=${FUZZ_TARGETS:-^(book|dialect|frame|guest|msg|runtime|seen|text|time)}
 readonly fuzz_seconds=${FUZZ_SECONDS:-12}       # for each target
 readonly mutants_of=${MUTANTS_OF:-HEAD~1}       # what changed in the core since then, or `all`
 readonly mutant_seconds=${MUTANT_SECONDS:-120}  # then no further mutant is tried
