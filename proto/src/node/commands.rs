@@ -19,9 +19,6 @@ use crate::time::Instant;
 use crate::wire::caps::Caps;
 use crate::wire::encode::{self, HelloOut, Routed};
 
-/// Bytes kept for the line of the next broadcast: most lines, and little beside what a node holds.
-const LINE_ROOM: usize = 16 * 1024;
-
 /// Whom a broadcast reached on its first step.
 #[derive(Copy, Clone, Debug, Default, Eq, PartialEq)]
 #[non_exhaustive]
@@ -212,13 +209,10 @@ impl Node {
         body: &Payload,
     ) -> Result<Receipt, BroadcastError> {
         let number = self.broadcasts.next();
-        let buffer = core::mem::take(&mut self.line);
-        let mut line = encode::broadcast(buffer, self.id, number, self.unix(), kind, body);
-        let (len, limit) =
-            (line.len().saturating_sub(1), MAX_BROADCAST_LINE.min(self.longest_queued()));
-        if len > limit {
-            return Err(BroadcastError::TooLarge { len, limit });
-        }
+        let key = ((self.id, number.0), number.1);
+        let (time, limit) = (self.unix(), MAX_BROADCAST_LINE.min(self.longest_queued()));
+        let written = self.line.write(key, time, kind, body, limit);
+        let frame = written.map_err(|len| BroadcastError::TooLarge { len, limit })?;
         self.broadcasts.published(number);
         #[cfg(peerline_planted)]
         if self.is_planted(crate::planted::Bug::NeedsMajority)
@@ -228,12 +222,6 @@ impl Node {
             return Ok(Receipt::default());
         }
         let mut orders = core::mem::take(&mut self.orders);
-        let key = ((self.id, number.0), number.1);
-        let frame = Frame::new(&line);
-        if line.capacity() <= LINE_ROOM {
-            line.clear();
-            self.line = line;
-        }
         let announced = self.broadcasts.trees.publish(key, frame, self.now, &mut orders);
         Ok(Receipt { announced, ..self.carry_out(orders, Class::Own) })
     }

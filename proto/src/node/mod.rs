@@ -24,7 +24,6 @@ mod walk;
 
 use alloc::borrow::Cow;
 use alloc::collections::BTreeSet;
-use alloc::string::String;
 use alloc::vec::Vec;
 use core::net::SocketAddr;
 
@@ -56,6 +55,7 @@ use crate::stats::Stats;
 use crate::time::{Instant, Start, UnixTime};
 use crate::verdicts::Verdicts;
 use crate::wire::native;
+use crate::wire::own::OwnLine;
 use crate::wire::received::Received;
 
 pub use commands::Receipt;
@@ -136,8 +136,8 @@ pub struct Node {
     receivers: Vec<ConnId>,
     /// Reused for what the trees order; empty in between.
     orders: Vec<Order>,
-    /// Reused for the line of a broadcast of ours; empty in between, and never long.
-    line: String,
+    /// The line of our last broadcast, for the next one.
+    line: OwnLine,
     btpeer: Btpeer,
     chat: Chat,
     rates: Rates,
@@ -185,7 +185,7 @@ impl Node {
             stopping: None,
             receivers: Vec::new(),
             orders: Vec::new(),
-            line: String::new(),
+            line: OwnLine::default(),
             btpeer: Btpeer::new(limits),
             chat: Chat::new(&chat_id(config.chat_name(), id), (rng.u64(), rng.u64()), limits),
             rates: Rates::new(limits.guest_burst, limits.guest_every),

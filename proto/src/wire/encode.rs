@@ -113,26 +113,6 @@ pub(crate) fn addr(peers: &[(SocketAddr, String, u64)], ages: bool) -> Frame {
     line.finish()
 }
 
-/// A broadcast of ours, written over what `buffer` holds.
-pub(crate) fn broadcast(
-    buffer: String,
-    originator: NodeId,
-    (epoch, seq): (u32, u64),
-    time: UnixTime,
-    kind: &str,
-    body: &Payload,
-) -> String {
-    let room = kind.len().saturating_add(body.as_str().len());
-    let mut line = Line::over(buffer, "broadcast", room);
-    line.id("originator", originator);
-    line.number("epoch", u64::from(epoch));
-    line.number("seq", seq);
-    line.number("time", time.as_millis());
-    line.text("kind", kind);
-    line.json("msg", body.as_str());
-    line.text_with_end()
-}
-
 /// An announcement: what we have, as ranges of streams, with how long each was held back.
 pub(crate) fn ihave(ranges: &[Range]) -> Frame {
     let mut line = Line::with_room("ihave", ranges.len().saturating_mul(96));
@@ -268,7 +248,7 @@ pub(crate) fn error(re: &str, code: &str, ttl: Option<u64>) -> Frame {
 }
 
 /// A line being written.
-struct Line {
+pub(super) struct Line {
     text: String,
 }
 
@@ -278,38 +258,65 @@ impl Line {
     }
 
     fn with_room(msgtype: &str, room: usize) -> Self {
-        Self::over(String::new(), msgtype, room)
+        Self::over(String::with_capacity(room.saturating_add(256)), msgtype)
     }
 
-    fn over(mut text: String, msgtype: &str, room: usize) -> Self {
-        text.clear();
-        text.reserve(room.saturating_add(256));
-        text.push_str("{\"msgtype\":\"");
-        text.push_str(msgtype);
-        text.push('"');
+    /// Over what the buffer holds.
+    pub(super) fn over(text: String, msgtype: &str) -> Self {
+        let mut line = Self::continued(text, 0);
+        line.raw("{\"msgtype\":\"");
+        line.raw(msgtype);
+        line.raw("\"");
+        line
+    }
+
+    /// A line of which the first bytes are written.
+    pub(super) fn continued(mut text: String, bytes: usize) -> Self {
+        text.truncate(bytes);
         Self { text }
     }
 
-    fn key(&mut self, key: &str) {
+    pub(super) fn len(&self) -> usize {
+        self.text.len()
+    }
+
+    pub(super) fn reserve(&mut self, room: usize) {
+        self.text.reserve(room.saturating_add(MOST_DIGITS).saturating_add(2));
+    }
+
+    pub(super) fn raw(&mut self, text: &str) {
+        self.text.push_str(text);
+    }
+
+    pub(super) fn key(&mut self, key: &str) {
         self.text.push_str(",\"");
         self.text.push_str(key);
         self.text.push_str("\":");
     }
 
-    fn text(&mut self, key: &str, value: &str) {
+    pub(super) fn text(&mut self, key: &str, value: &str) {
         self.key(key);
         push_quoted(&mut self.text, value);
     }
 
-    fn number(&mut self, key: &str, value: u64) {
+    pub(super) fn number(&mut self, key: &str, value: u64) {
         self.key(key);
+        self.digits(value);
+    }
+
+    /// A number alone, two digits at a time.
+    pub(super) fn digits(&mut self, value: u64) {
         // Ours come from settings, and may be larger than a reader takes.
         let mut value = value.min(LARGEST);
         let mut digits = [b'0'; MOST_DIGITS];
         let mut first = MOST_DIGITS;
-        for (place, digit) in digits.iter_mut().enumerate().rev() {
-            *digit = digit.wrapping_add((value % 10) as u8);
-            (value, first) = (value / 10, place);
+        for pair in digits.rchunks_exact_mut(2) {
+            let two = (value % 100) as u8;
+            if let [ten, one] = pair {
+                (*ten, *one) = (ten.wrapping_add(two / 10), one.wrapping_add(two % 10));
+            }
+            value /= 100;
+            first = first.wrapping_sub(if value == 0 && two < 10 { 1 } else { 2 });
             if value == 0 {
                 break;
             }
@@ -324,7 +331,7 @@ impl Line {
         let _infallible = write!(self.text, "\"{value}\"");
     }
 
-    fn id(&mut self, key: &str, id: NodeId) {
+    pub(super) fn id(&mut self, key: &str, id: NodeId) {
         self.key(key);
         self.text.push('"');
         self.text.push_str(id.uuid().hyphenated().encode_lower(&mut Uuid::encode_buffer()));
@@ -387,7 +394,11 @@ impl Line {
         self.text.push(']');
     }
 
-    fn text_with_end(mut self) -> String {
+    pub(super) fn into_text(self) -> String {
+        self.text
+    }
+
+    pub(super) fn text_with_end(mut self) -> String {
         self.text.push_str("}\n");
         self.text
     }
@@ -414,7 +425,7 @@ mod tests {
             assert_eq!(line.text, format!("{{\"msgtype\":\"x\",\"n\":{number}"));
         }
         let id = NodeId::from_random_bytes([0xab; 16]);
-        let mut line = Line::over("old".into(), "x", 0);
+        let mut line = Line::over("old".into(), "x");
         line.id("i", id);
         assert_eq!(line.text, format!("{{\"msgtype\":\"x\",\"i\":\"{id}\""));
     }

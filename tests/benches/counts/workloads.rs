@@ -26,7 +26,7 @@ const fn workload(name: &'static str, times: u64, prepare: fn(u64) -> Work) -> W
     Workload { name, times, prepare }
 }
 
-pub(crate) const WORKLOADS: [Workload; 12] = [
+pub(crate) const WORKLOADS: [Workload; 13] = [
     workload("receive_64", 4_000, |times| receive(times, &text(64))),
     workload("receive_1k", 4_000, |times| receive(times, &text(1024))),
     workload("receive_escapes", 1_000, |times| receive(times, &escapes())),
@@ -34,6 +34,7 @@ pub(crate) const WORKLOADS: [Workload; 12] = [
     workload("duplicate_1k", 2_000, duplicate),
     workload("forward_1_to_8", 1_000, forward),
     workload("broadcast_to_64", 200, broadcast),
+    workload("publish_1k", 8_000, publish),
     workload("send_direct_1k", 2_000, send_direct),
     workload("ping_pong", 2_000, ping_pong),
     workload("handshake", 200, handshake),
@@ -105,6 +106,21 @@ fn broadcast(times: u64) -> Work {
             assert_eq!(stage.node.broadcast("NEWS", &body, START).unwrap().queued, 64);
             stage.settle();
         }
+    })
+}
+
+/// To one peer, whose socket takes a batch of them at a time, from a body that is JSON already.
+fn publish(times: u64) -> Work {
+    let mut stage = Stage::with_peers(1);
+    let body = Payload::from_json(text(1024)).unwrap();
+    Box::new(move || {
+        for index in 0..times {
+            assert_eq!(stage.node.broadcast("NEWS", &body, START).unwrap().queued, 1);
+            if index % 400 == 0 {
+                stage.settle();
+            }
+        }
+        stage.settle();
     })
 }
 
