@@ -32,6 +32,7 @@ mod action;
 mod backoff;
 #[doc(hidden)]
 pub mod base64;
+mod body;
 mod book;
 mod broadcast;
 mod budget;

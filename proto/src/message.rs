@@ -8,6 +8,7 @@ use core::ops::Range;
 
 use serde::{Deserialize, Serialize};
 
+use crate::body::{self, Encoded};
 use crate::error::BodyError;
 use crate::id::{ConnId, PeerId};
 use crate::limits::MAX_DEPTH;
@@ -68,7 +69,10 @@ impl Payload {
     /// [`BodyError::Json`] if serde_json cannot convert it, [`BodyError::Malformed`] if it nests
     /// more than 31 levels deep.
     pub fn encode<T: Serialize + ?Sized>(value: &T) -> Result<Self, BodyError> {
-        Self::from_json(serde_json::to_string(value)?)
+        match body::encode(value)? {
+            Encoded::Text(text) => Ok(Self(text.into_boxed_str())),
+            Encoded::Unchecked(text) => Self::from_json(text),
+        }
     }
 
     /// A text that is JSON already. Line ends between its tokens become blanks.

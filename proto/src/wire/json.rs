@@ -159,6 +159,11 @@ impl<'a> Span<'a> {
     }
 }
 
+/// Whether all of a text stands for itself in a string.
+pub(crate) fn is_plain(text: &str) -> bool {
+    plain(text.as_bytes(), 0) == text.len()
+}
+
 /// Checks that `text` is one JSON value of at most `depth` levels.
 pub(crate) fn check(text: &str, depth: usize) -> Result<(), Fault> {
     let scan = Scan { text };

@@ -14,8 +14,9 @@ const LEAVES: [&str; 26] = [
 ];
 
 /// What a module may use beside the leaves and itself.
-const PARTS: [(&str, &[&str]); 11] = [
-    ("message", &["wire::json"]),
+const PARTS: [(&str, &[&str]); 12] = [
+    ("body", &["wire::json"]),
+    ("message", &["body", "wire::json"]),
     ("wire", &[]),
     ("session", &["wire"]),
     ("links", &["session", "wire"]),
