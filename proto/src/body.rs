@@ -1,15 +1,14 @@
 //! Values made into JSON.
 //!
-//! Most bodies are a string, and `serde_json` looks at it byte by byte. So one in which all stands
-//! for itself is copied between quotes here, and is known to be JSON then. Everything else, and
-//! what lies within other values, is written by `serde_json`.
+//! Most bodies are a string, and `serde_json` looks at it byte by byte. So a value is asked first
+//! whether it is a string in which all stands for itself: that is copied between quotes here, and
+//! is known to be JSON then. Everything else says at its first word that it is not, and is written
+//! by `serde_json`, as what lies within other values is.
 
 use alloc::string::String;
-use alloc::vec::Vec;
-use core::fmt::Display;
+use core::fmt::{self, Display};
 
-use serde::{Serialize, Serializer};
-use serde_json::{Error, Serializer as Json};
+use serde::ser::{Impossible, Serialize, Serializer};
 
 use crate::wire::json::is_plain;
 
@@ -21,57 +20,70 @@ pub(crate) enum Encoded {
     Unchecked(String),
 }
 
-pub(crate) fn encode<T: Serialize + ?Sized>(value: &T) -> Result<Encoded, Error> {
-    let (mut json, mut plain) = (Vec::new(), None);
-    value.serialize(Outer { json: &mut Json::new(&mut json), plain: &mut plain })?;
-    // What `serde_json` writes is UTF-8.
-    let unchecked = || Encoded::Unchecked(String::from_utf8(json).unwrap_or_default());
-    Ok(plain.map_or_else(unchecked, Encoded::Text))
+pub(crate) fn encode<T: Serialize + ?Sized>(value: &T) -> Result<Encoded, serde_json::Error> {
+    match value.serialize(Plain) {
+        Ok(text) => Ok(Encoded::Text(text)),
+        Err(NotPlain) => serde_json::to_string(value).map(Encoded::Unchecked),
+    }
 }
 
-/// Takes the value itself, which is a string or goes on to `serde_json`.
-struct Outer<'a, 'j> {
-    json: &'a mut Json<&'j mut Vec<u8>>,
-    plain: &'a mut Option<String>,
+/// Takes strings in which all stands for itself.
+struct Plain;
+
+/// It is something else.
+#[derive(Debug)]
+struct NotPlain;
+
+impl Display for NotPlain {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("not a plain string")
+    }
 }
 
-/// Methods that only pass on what they are given.
-macro_rules! pass_on {
-    ($($name:ident($($arg:ident: $type:ty),*) -> $result:ty;)*) => {
+impl core::error::Error for NotPlain {}
+
+impl serde::ser::Error for NotPlain {
+    fn custom<T: Display>(_: T) -> Self {
+        Self
+    }
+}
+
+/// Methods for what is no string.
+macro_rules! not_plain {
+    ($($name:ident($($type:ty),*) -> $result:ty;)*) => {
         $(
-            fn $name(self, $($arg: $type),*) -> Result<$result, Error> {
-                self.json.$name($($arg),*)
+            fn $name(self, $(_: $type),*) -> Result<$result, NotPlain> {
+                Err(NotPlain)
             }
         )*
     };
 }
 
-impl<'a, 'j> Serializer for Outer<'a, 'j> {
-    type Ok = ();
-    type Error = Error;
-    type SerializeSeq = <&'a mut Json<&'j mut Vec<u8>> as Serializer>::SerializeSeq;
-    type SerializeTuple = <&'a mut Json<&'j mut Vec<u8>> as Serializer>::SerializeTuple;
-    type SerializeTupleStruct = <&'a mut Json<&'j mut Vec<u8>> as Serializer>::SerializeTupleStruct;
-    type SerializeTupleVariant =
-        <&'a mut Json<&'j mut Vec<u8>> as Serializer>::SerializeTupleVariant;
-    type SerializeMap = <&'a mut Json<&'j mut Vec<u8>> as Serializer>::SerializeMap;
-    type SerializeStruct = <&'a mut Json<&'j mut Vec<u8>> as Serializer>::SerializeStruct;
-    type SerializeStructVariant =
-        <&'a mut Json<&'j mut Vec<u8>> as Serializer>::SerializeStructVariant;
+type No = Impossible<String, NotPlain>;
 
-    fn serialize_str(self, value: &str) -> Result<(), Error> {
+impl Serializer for Plain {
+    type Ok = String;
+    type Error = NotPlain;
+    type SerializeSeq = No;
+    type SerializeTuple = No;
+    type SerializeTupleStruct = No;
+    type SerializeTupleVariant = No;
+    type SerializeMap = No;
+    type SerializeStruct = No;
+    type SerializeStructVariant = No;
+
+    fn serialize_str(self, value: &str) -> Result<String, NotPlain> {
         if !is_plain(value) {
-            return self.json.serialize_str(value);
+            return Err(NotPlain);
         }
         let mut text = String::with_capacity(value.len().saturating_add(2));
         text.push('"');
         text.push_str(value);
         text.push('"');
-        *self.plain = Some(text);
-        Ok(())
+        Ok(text)
     }
 
-    fn serialize_some<T: Serialize + ?Sized>(self, value: &T) -> Result<(), Error> {
+    fn serialize_some<T: Serialize + ?Sized>(self, value: &T) -> Result<String, NotPlain> {
         value.serialize(self)
     }
 
@@ -79,55 +91,52 @@ impl<'a, 'j> Serializer for Outer<'a, 'j> {
         self,
         _name: &'static str,
         value: &T,
-    ) -> Result<(), Error> {
+    ) -> Result<String, NotPlain> {
         value.serialize(self)
     }
 
     fn serialize_newtype_variant<T: Serialize + ?Sized>(
         self,
-        name: &'static str,
-        index: u32,
-        variant: &'static str,
-        value: &T,
-    ) -> Result<(), Error> {
-        self.json.serialize_newtype_variant(name, index, variant, value)
+        _name: &'static str,
+        _index: u32,
+        _variant: &'static str,
+        _value: &T,
+    ) -> Result<String, NotPlain> {
+        Err(NotPlain)
     }
 
-    fn collect_str<T: Display + ?Sized>(self, value: &T) -> Result<(), Error> {
-        self.json.collect_str(value)
+    /// Not made into a string for this, which it may be again.
+    fn collect_str<T: Display + ?Sized>(self, _value: &T) -> Result<String, NotPlain> {
+        Err(NotPlain)
     }
 
-    pass_on! {
-        serialize_bool(value: bool) -> ();
-        serialize_i8(value: i8) -> ();
-        serialize_i16(value: i16) -> ();
-        serialize_i32(value: i32) -> ();
-        serialize_i64(value: i64) -> ();
-        serialize_i128(value: i128) -> ();
-        serialize_u8(value: u8) -> ();
-        serialize_u16(value: u16) -> ();
-        serialize_u32(value: u32) -> ();
-        serialize_u64(value: u64) -> ();
-        serialize_u128(value: u128) -> ();
-        serialize_f32(value: f32) -> ();
-        serialize_f64(value: f64) -> ();
-        serialize_char(value: char) -> ();
-        serialize_bytes(value: &[u8]) -> ();
-        serialize_none() -> ();
-        serialize_unit() -> ();
-        serialize_unit_struct(name: &'static str) -> ();
-        serialize_unit_variant(name: &'static str, index: u32, variant: &'static str) -> ();
-        serialize_seq(len: Option<usize>) -> Self::SerializeSeq;
-        serialize_tuple(len: usize) -> Self::SerializeTuple;
-        serialize_tuple_struct(name: &'static str, len: usize) -> Self::SerializeTupleStruct;
-        serialize_tuple_variant(
-            name: &'static str, index: u32, variant: &'static str, len: usize
-        ) -> Self::SerializeTupleVariant;
-        serialize_map(len: Option<usize>) -> Self::SerializeMap;
-        serialize_struct(name: &'static str, len: usize) -> Self::SerializeStruct;
-        serialize_struct_variant(
-            name: &'static str, index: u32, variant: &'static str, len: usize
-        ) -> Self::SerializeStructVariant;
+    not_plain! {
+        serialize_bool(bool) -> String;
+        serialize_i8(i8) -> String;
+        serialize_i16(i16) -> String;
+        serialize_i32(i32) -> String;
+        serialize_i64(i64) -> String;
+        serialize_i128(i128) -> String;
+        serialize_u8(u8) -> String;
+        serialize_u16(u16) -> String;
+        serialize_u32(u32) -> String;
+        serialize_u64(u64) -> String;
+        serialize_u128(u128) -> String;
+        serialize_f32(f32) -> String;
+        serialize_f64(f64) -> String;
+        serialize_char(char) -> String;
+        serialize_bytes(&[u8]) -> String;
+        serialize_none() -> String;
+        serialize_unit() -> String;
+        serialize_unit_struct(&'static str) -> String;
+        serialize_unit_variant(&'static str, u32, &'static str) -> String;
+        serialize_seq(Option<usize>) -> No;
+        serialize_tuple(usize) -> No;
+        serialize_tuple_struct(&'static str, usize) -> No;
+        serialize_tuple_variant(&'static str, u32, &'static str, usize) -> No;
+        serialize_map(Option<usize>) -> No;
+        serialize_struct(&'static str, usize) -> No;
+        serialize_struct_variant(&'static str, u32, &'static str, usize) -> No;
     }
 }
 
