@@ -32,9 +32,16 @@ struct Slot<T, E> {
 }
 
 enum State<T, E> {
-    Waiting(Option<Waker>),
+    Waiting(Waiter),
     Given(Result<T, E>),
     Taken,
+}
+
+/// Who is to be woken. Known, since waking nobody costs a call into the kernel too.
+enum Waiter {
+    Nobody,
+    Task(Waker),
+    Thread,
 }
 
 impl<T, E> Slot<T, E> {
@@ -46,7 +53,7 @@ impl<T, E> Slot<T, E> {
 impl<T, E: From<CommandError>> Pending<T, E> {
     /// The two ends of an answer.
     pub(crate) fn new(remote: Arc<Remote>) -> (Answer<T, E>, Self) {
-        let state = Mutex::new(State::Waiting(None));
+        let state = Mutex::new(State::Waiting(Waiter::Nobody));
         let slot = Arc::new(Slot { state, given: Condvar::new() });
         (Answer(Some(Arc::clone(&slot))), Self { slot, remote: Some(remote) })
     }
@@ -71,6 +78,7 @@ impl<T, E: From<CommandError>> Pending<T, E> {
             if self.remote.as_ref().is_some_and(|remote| remote.driven_here()) {
                 return Err(CommandError::WouldDeadlock.into());
             }
+            *state = State::Waiting(Waiter::Thread);
             state = self.slot.given.wait(state).unwrap_or_else(PoisonError::into_inner);
         }
     }
@@ -101,7 +109,7 @@ impl<T, E: From<CommandError>> Future for Pending<T, E> {
         if let Some(answer) = state.take() {
             return Poll::Ready(answer);
         }
-        *state = State::Waiting(Some(cx.waker().clone()));
+        *state = State::Waiting(Waiter::Task(cx.waker().clone()));
         Poll::Pending
     }
 }
@@ -128,9 +136,10 @@ impl<T, E: From<CommandError>> Answer<T, E> {
     fn fill(&mut self, answer: Result<T, E>) {
         let Some(slot) = self.0.take() else { return };
         let before = std::mem::replace(&mut *slot.lock(), State::Given(answer));
-        slot.given.notify_all();
-        if let State::Waiting(Some(waker)) = before {
-            waker.wake();
+        match before {
+            State::Waiting(Waiter::Thread) => slot.given.notify_one(),
+            State::Waiting(Waiter::Task(waker)) => waker.wake(),
+            State::Waiting(Waiter::Nobody) | State::Given(_) | State::Taken => {}
         }
     }
 }
