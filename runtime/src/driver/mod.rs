@@ -2,9 +2,9 @@
 //!
 //! Decides the order of a turn and how long the loop may sleep after it. It never blocks, awaits,
 //! or knows a rule of the protocol. A turn takes commands and timers, accepts, reads each ready
-//! socket once, tells the handlers, writes each ready socket once; what is left over makes the
-//! next turn follow at once, so that no socket keeps the others waiting. The node's actions are
-//! done after each input.
+//! socket once, tells the handlers, takes the commands that came meanwhile, writes each ready
+//! socket once; what is left over makes the next turn follow at once, so that no socket keeps the
+//! others waiting. The node's actions are done after each input.
 
 mod links;
 mod listeners;
@@ -179,6 +179,8 @@ impl<I: Io> Driver<I> {
         self.listeners.accept_round(&mut self.links, &mut self.io, &mut self.node, self.now);
         self.links.read_round(&mut self.io, &mut self.node, self.now);
         self.settle();
+        // What handlers answer by a responder leaves with this turn's writes.
+        self.do_commands();
         self.links.write_round(&mut self.io, &mut self.node, self.now);
         self.settle();
         if self.node.is_stopped() {

@@ -297,6 +297,28 @@ fn what_no_handler_takes_is_counted_or_goes_to_otherwise() {
 }
 
 #[test]
+fn an_answer_of_a_handler_leaves_in_the_same_turn() {
+    let (count, seen) = counter();
+    let first = builder().on_request("PING", move |_, _, responder| {
+        count.fetch_add(1, Ordering::SeqCst);
+        responder.finish(&1).detach();
+    });
+    let [(mut a, a_handle), (mut b, b_handle)] = pair(first, builder());
+    for times in 1..=3 {
+        b_handle.request(a_handle.id(), "PING", &1, PATIENCE).detach();
+        b.turn();
+        let mut before = a.driver.node.stats().bytes_out;
+        spin(&mut [&mut a], |nodes| {
+            let sent = nodes[0].driver.node.stats().bytes_out;
+            let asked = seen() == times;
+            assert_eq!(sent > before, asked, "{times}");
+            before = sent;
+            asked
+        });
+    }
+}
+
+#[test]
 fn commands_of_eight_threads_are_all_answered() {
     let (node, handle) = builder().build().unwrap();
     let running = thread::spawn(move || node.run());
