@@ -64,6 +64,7 @@ mod rules;
 mod seen;
 mod session;
 mod stats;
+mod table;
 #[cfg(feature = "testing")]
 pub mod testing;
 mod time;

@@ -11,6 +11,7 @@ use core::time::Duration;
 
 use crate::id::NodeId;
 use crate::limits::Limits;
+use crate::table::Table;
 use crate::time::Instant;
 
 /// Ids that a stream leaves behind when it is forgotten.
@@ -67,7 +68,7 @@ impl SeenLimits {
 #[cfg_attr(feature = "testing", derive(Hash))]
 pub(crate) struct Streams {
     limits: SeenLimits,
-    streams: BTreeMap<StreamId, Stream>,
+    streams: Table<StreamId, Stream>,
     /// The streams by when they were last heard; each stream once, under its `heard`.
     order: BTreeMap<u64, StreamId>,
     clock: u64,
@@ -78,7 +79,7 @@ impl Streams {
     pub(crate) fn new(limits: SeenLimits) -> Self {
         Self {
             limits,
-            streams: BTreeMap::new(),
+            streams: Table::default(),
             order: BTreeMap::new(),
             clock: 1, // a stream that was never touched has 0
             forgotten: Recent::new(limits.recent_ids),
@@ -144,10 +145,9 @@ impl Streams {
 
     /// Forgets streams until another one of `originator` fits.
     fn make_room(&mut self, originator: NodeId) {
-        let own = self.streams.range((originator, 0)..=(originator, u32::MAX));
-        let count = own.clone().count();
-        if count >= self.limits.per_originator {
-            let oldest = own.min_by_key(|(_, stream)| stream.heard).map(|(id, _)| *id);
+        let own = || self.streams.range((originator, 0)..=(originator, u32::MAX));
+        if own().count() >= self.limits.per_originator {
+            let oldest = own().min_by_key(|(_, stream)| stream.heard).map(|(id, _)| *id);
             self.forget(oldest);
         }
         if self.streams.len() >= self.limits.streams {

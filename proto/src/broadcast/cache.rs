@@ -12,6 +12,7 @@ use crate::limits::Limits;
 use crate::message::Frame;
 use crate::rules::{Rules, TreeRule};
 use crate::seen::StreamId;
+use crate::table::Table;
 use crate::time::Instant;
 
 /// What keeping one broadcast costs beyond its line.
@@ -44,7 +45,7 @@ pub(crate) struct Cache {
     first: u64,
     places: Places,
     /// Bytes charged for each link, and for ourselves.
-    shares: BTreeMap<Option<Index>, usize>,
+    shares: Table<Option<Index>, usize>,
     charged: usize,
     capacity: usize,
     keep: Duration,
@@ -57,7 +58,7 @@ impl Cache {
             log: VecDeque::new(),
             first: 0,
             places: Places::default(),
-            shares: BTreeMap::new(),
+            shares: Table::default(),
             charged: 0,
             capacity: limits.cache,
             keep: limits.cache_for,
@@ -117,8 +118,7 @@ impl Cache {
             self.pop();
         }
         self.charged = self.charged.saturating_add(cost);
-        let share = self.shares.entry(from).or_default();
-        *share = share.saturating_add(cost);
+        self.charge(from, cost);
         self.places.insert(entry.key, self.end());
         self.log.push_back(Some(entry));
     }
@@ -156,6 +156,14 @@ impl Cache {
         }
     }
 
+    /// Adds to what a link is charged.
+    fn charge(&mut self, from: Option<Index>, bytes: usize) {
+        match self.shares.get_mut(&from) {
+            Some(share) => *share = share.saturating_add(bytes),
+            None => self.shares.insert(from, bytes),
+        }
+    }
+
     fn discharge(&mut self, from: Option<Index>, bytes: usize) {
         self.charged = self.charged.saturating_sub(bytes);
         if let Some(share) = self.shares.get_mut(&from) {
@@ -190,35 +198,103 @@ impl Cache {
             entry.from = entry.from.filter(|from| *from != index);
         }
         if let Some(share) = self.shares.remove(&Some(index)) {
-            let own = self.shares.entry(None).or_default();
-            *own = own.saturating_add(share);
+            self.charge(None, share);
         }
     }
 }
 
-/// Where the entries lie. Stream by stream, so that most comparisons are of two numbers: each
-/// broadcast enters here and leaves.
+/// Where the entries lie, stream by stream.
 #[derive(Clone, Debug, Default)]
 #[cfg_attr(feature = "testing", derive(Hash))]
 struct Places {
     /// No stream has none.
-    streams: BTreeMap<StreamId, BTreeMap<u64, u64>>,
+    streams: Table<StreamId, Numbers>,
 }
 
 impl Places {
     fn get(&self, (stream, seq): &Key) -> Option<u64> {
-        self.streams.get(stream)?.get(seq).copied()
+        self.streams.get(stream)?.get(*seq)
     }
 
     fn insert(&mut self, (stream, seq): Key, place: u64) {
-        self.streams.entry(stream).or_default().insert(seq, place);
+        if let Some(numbers) = self.streams.get_mut(&stream) {
+            return numbers.insert(seq, place);
+        }
+        let mut numbers = Numbers::default();
+        numbers.insert(seq, place);
+        self.streams.insert(stream, numbers);
     }
 
     fn remove(&mut self, (stream, seq): &Key) {
-        let Some(places) = self.streams.get_mut(stream) else { return };
-        places.remove(seq);
-        if places.is_empty() {
+        let Some(numbers) = self.streams.get_mut(stream) else { return };
+        numbers.remove(*seq);
+        if numbers.is_empty() {
             self.streams.remove(stream);
+        }
+    }
+}
+
+/// The places of one stream by number. Nearly all come in order, and leave in order.
+#[derive(Clone, Debug, Default)]
+#[cfg_attr(feature = "testing", derive(Hash))]
+struct Numbers {
+    /// Those that came in order, each with its place; [`GONE`] once it was driven out early. The
+    /// first is not gone.
+    ordered: VecDeque<(u64, u64)>,
+    /// Those that came after a higher one.
+    late: BTreeMap<u64, u64>,
+}
+
+/// In place of a place.
+const GONE: u64 = u64::MAX;
+/// Numbers for which memory is kept, however few there are.
+const ROOM: usize = 64;
+
+impl Numbers {
+    fn is_empty(&self) -> bool {
+        self.ordered.is_empty() && self.late.is_empty()
+    }
+
+    fn get(&self, seq: u64) -> Option<u64> {
+        let found = self.ordered.binary_search_by_key(&seq, |(seq, _)| *seq).ok();
+        let found = found.and_then(|index| self.ordered.get(index)).map(|(_, place)| *place);
+        found.filter(|place| *place != GONE).or_else(|| self.late.get(&seq).copied())
+    }
+
+    fn insert(&mut self, seq: u64, place: u64) {
+        match self.ordered.back() {
+            Some((last, _)) if *last >= seq => {
+                self.late.insert(seq, place);
+            }
+            Some(_) | None => self.ordered.push_back((seq, place)),
+        }
+    }
+
+    fn remove(&mut self, seq: u64) {
+        match self.ordered.front() {
+            Some((first, _)) if *first == seq => self.remove_first(),
+            Some(_) | None => self.remove_early(seq),
+        }
+    }
+
+    fn remove_first(&mut self) {
+        self.ordered.pop_front();
+        while self.ordered.front().is_some_and(|(_, place)| *place == GONE) {
+            self.ordered.pop_front();
+        }
+        let capacity = self.ordered.capacity();
+        if capacity > ROOM && self.ordered.len() < capacity / 4 {
+            self.ordered.shrink_to(capacity / 2);
+        }
+    }
+
+    fn remove_early(&mut self, seq: u64) {
+        let found = self.ordered.binary_search_by_key(&seq, |(seq, _)| *seq).ok();
+        match found.and_then(|index| self.ordered.get_mut(index)) {
+            Some((_, place)) if *place != GONE => *place = GONE,
+            Some(_) | None => {
+                self.late.remove(&seq);
+            }
         }
     }
 }
@@ -254,7 +330,11 @@ mod tests {
     /// How many have a place, and of how many streams.
     fn places(cache: &Cache) -> (usize, usize) {
         let streams = &cache.places.streams;
-        (streams.values().map(BTreeMap::len).sum(), streams.len())
+        let live = |numbers: &Numbers| {
+            let ordered = numbers.ordered.iter().filter(|(_, place)| *place != GONE);
+            ordered.count() + numbers.late.len()
+        };
+        (streams.range(..).map(|(_, numbers)| live(numbers)).sum(), streams.len())
     }
 
     fn kept(cache: &Cache) -> Vec<u64> {
@@ -298,6 +378,34 @@ mod tests {
         cache.expire(at(99_000));
         assert_eq!((cache.charged(), cache.next_deadline()), (0, None));
         assert_eq!(places(&cache), (0, 0));
+    }
+
+    #[test]
+    fn places_are_found_in_whatever_order_they_come_and_go() {
+        let mut rng = crate::rng::Rng::new([6; 32]);
+        let (mut numbers, mut model) = (Numbers::default(), BTreeMap::new());
+        for place in 0..20_000 {
+            // Mostly in order, as from a publisher; the first go first, as they grow old.
+            let late = rng.below(8) == 0;
+            let seq = if late { rng.below(20_000) } else { place };
+            if !model.contains_key(&seq) {
+                numbers.insert(seq, place);
+                model.insert(seq, place);
+            }
+            let first = model.keys().next().copied();
+            let some = rng.below(20_000);
+            for gone in first.filter(|_| model.len() > 1000).into_iter().chain([some]) {
+                numbers.remove(gone);
+                model.remove(&gone);
+            }
+            for seq in [seq, some, rng.below(20_000)] {
+                assert_eq!(numbers.get(seq), model.get(&seq).copied(), "{seq}");
+            }
+        }
+        while let Some((seq, _)) = model.pop_first() {
+            numbers.remove(seq);
+        }
+        assert!(numbers.is_empty() && numbers.ordered.capacity() <= ROOM);
     }
 
     #[test]

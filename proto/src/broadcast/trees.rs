@@ -24,6 +24,7 @@ use crate::limits::Limits;
 use crate::message::Frame;
 use crate::rules::{Rules, TreeRule};
 use crate::seen::{Range, StreamId};
+use crate::table::Table;
 use crate::time::Instant;
 
 /// How long announcements are collected before they are written.
@@ -83,11 +84,11 @@ struct Link {
 #[cfg_attr(feature = "testing", derive(Hash))]
 pub(crate) struct Trees {
     links: Vec<Option<Link>>,
-    indices: BTreeMap<ConnId, Index>,
+    indices: Table<ConnId, Index>,
     shared: Bits,
     /// The smallest stream of which a first broadcast was heard of late.
     smallest: Option<(StreamId, Instant)>,
-    trees: BTreeMap<StreamId, Tree>,
+    trees: Table<StreamId, Tree>,
     order: BTreeMap<u64, StreamId>,
     clock: u64,
     cache: Cache,
@@ -106,10 +107,10 @@ impl Trees {
     pub(crate) fn new(limits: &Limits) -> Self {
         Self {
             links: Vec::new(),
-            indices: BTreeMap::new(),
+            indices: Table::default(),
             shared: Bits::default(),
             smallest: None,
-            trees: BTreeMap::new(),
+            trees: Table::default(),
             order: BTreeMap::new(),
             clock: 0,
             cache: Cache::new(limits),
@@ -297,12 +298,12 @@ impl Trees {
         };
         let best = self.best(&announcers, index, now);
         let rules = self.rules;
-        let tree = self.tree(key.0);
-        tree.came_by(index, now);
         let race = Race { seq: key.1, at: now, best };
-        if let Some(winner) =
-            Some(race).filter(|_| !is_first).and_then(|race| tree.race(race, rules))
-        {
+        let winner = self.tree(key.0).and_then(|tree| {
+            tree.came_by(index, now);
+            if is_first { None } else { tree.race(race, rules) }
+        });
+        if let Some(winner) = winner {
             self.graft(key.0, winner, Vec::new(), now, out);
         }
         let mut have = Bits::default();
@@ -351,7 +352,7 @@ impl Trees {
         let rules = self.rules;
         let prunes_shared = self.smallest.is_some_and(|(smallest, _)| smallest == key.0)
             || !rules.has(TreeRule::SmallestPrunes);
-        let tree = self.tree(key.0);
+        let Some(tree) = self.tree(key.0) else { return };
         tree.settle(now);
         let is_first = tree.first == Some(key.1);
         let loser = if tree.candidate.is_some_and(|(candidate, _)| candidate == index) {
@@ -418,28 +419,30 @@ impl Trees {
         lazy
     }
 
-    /// The tree of a stream; a new one begins with the bits of the shared one.
-    fn tree(&mut self, stream: StreamId) -> &mut Tree {
-        if self.trees.len() >= self.capacity && !self.trees.contains_key(&stream) {
-            if let Some((_, oldest)) = self.order.pop_first() {
-                self.trees.remove(&oldest);
+    /// The tree of a stream, always; a new one begins with the bits of the shared one.
+    fn tree(&mut self, stream: StreamId) -> Option<&mut Tree> {
+        if !self.trees.contains_key(&stream) {
+            if self.trees.len() >= self.capacity {
+                if let Some((_, oldest)) = self.order.pop_first() {
+                    self.trees.remove(&oldest);
+                }
             }
+            let eager = self.shared.clone();
+            self.trees.insert(stream, Tree { eager, ..Tree::default() });
         }
-        let shared = &self.shared;
-        let fresh = || Tree { eager: shared.clone(), ..Tree::default() };
-        let tree = self.trees.entry(stream).or_insert_with(fresh);
+        let tree = self.trees.get_mut(&stream)?;
         if tree.used != self.clock || self.clock == 0 {
             self.order.remove(&tree.used);
             self.clock = self.clock.saturating_add(1);
             tree.used = self.clock;
             self.order.insert(self.clock, stream);
         }
-        tree
+        Some(tree)
     }
 
     /// Notes a stream's first broadcast; true if this is it.
     fn note_first(&mut self, key: Key, now: Instant) -> bool {
-        let tree = self.tree(key.0);
+        let Some(tree) = self.tree(key.0) else { return false };
         let is_first = *tree.first.get_or_insert(key.1) == key.1;
         let recent = self.smallest.filter(|(_, since)| now.saturating_since(*since) <= CROSSING);
         if is_first && recent.is_none_or(|(smallest, _)| key.0 < smallest) {
@@ -617,7 +620,9 @@ impl Trees {
         }
         // A stream of which we have nothing has no tree here, whoever asks for it.
         if served || self.trees.contains_key(&stream) {
-            self.tree(stream).eager.set(index);
+            if let Some(tree) = self.tree(stream) {
+                tree.eager.set(index);
+            }
         }
     }
 

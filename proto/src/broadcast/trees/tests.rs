@@ -70,7 +70,7 @@ impl Bench {
     }
 
     fn parent(&mut self) -> Option<Index> {
-        self.trees.tree(stream(9)).parent
+        self.trees.tree(stream(9))?.parent
     }
 
     /// What is announced on a link when that is due.
