@@ -130,7 +130,7 @@ pub(crate) enum Words {
     Line {
         frame: Frame,
         kind: Kind,
-        body: Range<usize>,
+        body: Range<u32>,
     },
     #[allow(dead_code)] // for guests, whose lines are not native
     Own {

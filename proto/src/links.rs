@@ -20,7 +20,7 @@ use crate::queue::{Class, FRAME_COST, Full, Outgoing, Queue};
 use crate::session::btpeer::Exchange;
 use crate::session::keepalive::Waits;
 use crate::session::opening::Input;
-use crate::session::{Call, Closing, Phase, Ready};
+use crate::session::{Call, Closing, Phase, PhaseName, Ready};
 use crate::stats::Stats;
 use crate::time::Instant;
 use crate::timers::Timers;
@@ -72,6 +72,11 @@ impl Link {
             }
         }
         Ok(self.framer.next(rest, taken.max_line)?.map(Input::Line))
+    }
+
+    /// Whether a native peer is there, and what comes next is the beginning of a line of it.
+    pub(crate) fn is_between_lines(&self) -> bool {
+        self.phase.name() == PhaseName::Ready && self.framer.pending() == 0
     }
 
     /// Bytes arrived. True if the peer was suspect until now.

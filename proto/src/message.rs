@@ -16,29 +16,65 @@ use crate::time::UnixTime;
 use crate::verdicts::VerdictToken;
 use crate::wire::json;
 
-/// One encoded line with its line end. A clone shares the text.
-#[derive(Clone, Eq, PartialEq)]
-#[cfg_attr(feature = "testing", derive(Hash))]
-pub(crate) struct Frame(Arc<str>);
+/// One encoded line with its line end. A clone shares the text, and so may lines that came one
+/// behind the other.
+#[derive(Clone)]
+pub(crate) struct Frame {
+    text: Arc<str>,
+    from: u32,
+    to: u32,
+}
 
 impl Frame {
     /// A frame of this text, which must be a whole line.
     pub(crate) fn new(line: &str) -> Self {
-        debug_assert!(line.ends_with('\n') && line.matches('\n').count() == 1);
-        Self(Arc::from(line))
+        Self::part(&Arc::from(line), &(0..place(line.len())))
     }
 
+    /// A frame of a whole line of this text. It keeps all of the text in memory.
+    pub(crate) fn part(text: &Arc<str>, line: &Range<u32>) -> Self {
+        let frame = Self { text: Arc::clone(text), from: line.start, to: line.end };
+        debug_assert!(frame.text().ends_with('\n') && frame.text().matches('\n').count() == 1);
+        frame
+    }
+
+    #[inline]
+    fn text(&self) -> &str {
+        self.text.get(self.from as usize..self.to as usize).unwrap_or_default()
+    }
+
+    #[inline]
     pub(crate) fn len(&self) -> usize {
-        self.0.len()
+        self.to.saturating_sub(self.from) as usize
     }
 
     pub(crate) fn as_bytes(&self) -> &[u8] {
-        self.0.as_bytes()
+        self.text.as_bytes().get(self.from as usize..self.to as usize).unwrap_or_default()
     }
 
-    /// A part of the text; empty if the range is not one of it.
-    pub(crate) fn slice(&self, range: &Range<usize>) -> &str {
-        self.0.get(range.clone()).unwrap_or_default()
+    /// A part of the line; empty if the range is not one of it.
+    pub(crate) fn slice(&self, range: &Range<u32>) -> &str {
+        self.text().get(range.start as usize..range.end as usize).unwrap_or_default()
+    }
+}
+
+/// A place in a line. Beyond 4 GiB there are none.
+pub(crate) fn place(at: usize) -> u32 {
+    u32::try_from(at).unwrap_or(u32::MAX)
+}
+
+impl PartialEq for Frame {
+    fn eq(&self, other: &Self) -> bool {
+        self.as_bytes() == other.as_bytes()
+    }
+}
+
+impl Eq for Frame {}
+
+#[cfg(feature = "testing")]
+impl core::hash::Hash for Frame {
+    fn hash<H: core::hash::Hasher>(&self, state: &mut H) {
+        self.as_bytes().hash(state);
     }
 }
 
@@ -122,7 +158,7 @@ pub struct Message {
     pub(crate) delivery: Delivery,
     pub(crate) time: UnixTime,
     pub(crate) kind: Kind,
-    pub(crate) body: Range<usize>,
+    pub(crate) body: Range<u32>,
     pub(crate) token: Option<VerdictToken>,
 }
 
@@ -130,7 +166,7 @@ pub struct Message {
 #[derive(Clone, Debug)]
 #[cfg_attr(feature = "testing", derive(Hash))]
 pub(crate) enum Kind {
-    Plain(Range<usize>),
+    Plain(Range<u32>),
     Unescaped(Arc<str>),
 }
 

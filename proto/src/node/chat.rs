@@ -18,7 +18,7 @@ use crate::group::{canonical, is_dialable};
 use crate::guests::chat::Posted;
 use crate::id::{ConnId, PeerId};
 use crate::limits::{MAX_DEPTH, MAX_GUEST_NAME};
-use crate::message::{Delivery, Frame, Kind, Message, Payload};
+use crate::message::{Delivery, Frame, Kind, Message, Payload, place};
 use crate::node::Node;
 use crate::session::{Call, Phase, Say};
 use crate::wire::chat::{self, ChatObject, ChatType, Stamp};
@@ -179,7 +179,7 @@ impl Node {
         delivery: Delivery,
     ) -> Message {
         let line = body.replace(['\n', '\r'], " ") + "\n";
-        let end = line.len().saturating_sub(1);
+        let end = place(line.len().saturating_sub(1));
         Message {
             frame: Frame::new(&line),
             from: PeerId::Guest(from.into()),

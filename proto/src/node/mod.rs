@@ -10,6 +10,7 @@ mod chat;
 mod commands;
 mod guests;
 mod keyspace;
+mod news;
 mod on;
 mod part;
 mod queries;
@@ -63,6 +64,7 @@ pub use guests::GuestInfo;
 pub use queries::PeerInfo;
 
 use keyspace::IdLinks;
+use news::News;
 use part::Parting;
 use verdicts::Waits;
 
@@ -136,6 +138,8 @@ pub struct Node {
     receivers: Vec<ConnId>,
     /// Reused for what the trees order; empty in between.
     orders: Vec<Order>,
+    /// Reused for broadcasts that came together; empty in between.
+    news: Vec<News>,
     /// The line of our last broadcast, for the next one.
     line: OwnLine,
     btpeer: Btpeer,
@@ -185,6 +189,7 @@ impl Node {
             stopping: None,
             receivers: Vec::new(),
             orders: Vec::new(),
+            news: Vec::new(),
             line: OwnLine::default(),
             btpeer: Btpeer::new(limits),
             chat: Chat::new(&chat_id(config.chat_name(), id), (rng.u64(), rng.u64()), limits),
@@ -273,7 +278,10 @@ impl Node {
             self.stats.unknown_fields += 1;
         }
         let mut rest = bytes;
-        while let Some(input) = self.next_input(conn, &mut rest) {
+        let mut most = news::FEW;
+        loop {
+            self.hear_news(conn, &mut rest, &mut most);
+            let Some(input) = self.next_input(conn, &mut rest) else { break };
             match input {
                 Input::Line(line) => self.on_line(conn, &line),
                 Input::Object(object) => self.on_object(conn, &object),

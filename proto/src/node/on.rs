@@ -3,6 +3,7 @@
 use alloc::borrow::Cow;
 use alloc::boxed::Box;
 use core::net::SocketAddr;
+use core::ops::Range;
 use core::time::Duration;
 
 use crate::broadcast::{self, Key};
@@ -12,7 +13,7 @@ use crate::error::{ByeReason, CloseReason, Violation};
 use crate::event::Event;
 use crate::id::{ConnId, NodeId, PeerId, Side};
 use crate::limits::{MAX_BROADCAST_LINE, MAX_GUEST_NAME};
-use crate::message::{Delivery, Kind, Message};
+use crate::message::{Delivery, Kind, Message, place};
 use crate::node::part::Parting;
 use crate::node::{Node, chat};
 use crate::peers::{Arrival, Verdict};
@@ -502,18 +503,13 @@ impl Node {
         line: Received<'_>,
     ) {
         let (frame, originator) = (line.frame(), key.0.0);
-        // Broadcasts teach only where nothing is known: there are many of them.
         let from = self.speaker(conn);
-        if let Some(via) = from.filter(|_| !self.routes.knows(originator)) {
-            self.routes.learn(originator, via, false, self.now);
-        }
+        self.learn_way(originator, from);
         let judged = self.config.validates_some()
             && self.is_judged(&said.kind.as_text().unwrap_or_default());
         let mut orders = core::mem::take(&mut self.orders);
         let (now, link, line) = (self.now, self.carrier(conn), frame.clone());
-        if let Some(ready) = self.ready_mut(link) {
-            ready.news = News { count: ready.news.count.saturating_add(1), last: Some(now) };
-        }
+        self.count_news(link, 1);
         if judged {
             self.broadcasts.trees.received_to_judge(key, line, (link, hole), now, &mut orders);
         } else {
@@ -542,13 +538,28 @@ impl Node {
         self.deliver(message);
     }
 
+    /// Broadcasts teach only where nothing is known: there are many of them.
+    pub(super) fn learn_way(&mut self, originator: NodeId, via: Option<NodeId>) {
+        if let Some(via) = via.filter(|_| !self.routes.knows(originator)) {
+            self.routes.learn(originator, via, false, self.now);
+        }
+    }
+
+    /// A link was the first to bring so many.
+    pub(super) fn count_news(&mut self, link: ConnId, count: u64) {
+        let now = self.now;
+        if let Some(ready) = self.ready_mut(link) {
+            ready.news = News { count: ready.news.count.saturating_add(count), last: Some(now) };
+        }
+    }
+
     /// The connection that carries the peer of this one, which may have lost to it.
-    fn carrier(&self, conn: ConnId) -> ConnId {
+    pub(super) fn carrier(&self, conn: ConnId) -> ConnId {
         let peer = self.links.get(conn).and_then(|link| link.phase.speaker());
         peer.and_then(|peer| self.peers.conn(peer)).unwrap_or(conn)
     }
 
-    fn on_duplicate(&mut self, conn: ConnId, key: Key) {
+    pub(super) fn on_duplicate(&mut self, conn: ConnId, key: Key) {
         self.stats.duplicates += 1;
         let mut orders = core::mem::take(&mut self.orders);
         let link = self.carrier(conn);
@@ -556,7 +567,7 @@ impl Node {
         self.carry_out(orders, Class::Forwarded);
     }
 
-    fn on_impersonated(&mut self, conn: ConnId, new_epoch: bool) {
+    pub(super) fn on_impersonated(&mut self, conn: ConnId, new_epoch: bool) {
         self.stats.not_taken += 1;
         let via = self.ready_mut(conn).map(|ready| ready.peer.clone());
         if let (true, Some(via)) = (new_epoch, via) {
@@ -631,14 +642,15 @@ pub(super) fn kind_of(span: &Span<'_>) -> Kind {
     match span.as_text() {
         Some(Cow::Owned(text)) => Kind::Unescaped(text.into()),
         Some(Cow::Borrowed(_)) | None => {
+            let inside = span.text.len().saturating_sub(2);
             let start = span.start.saturating_add(1);
-            Kind::Plain(start..start.saturating_add(span.text.len().saturating_sub(2)))
+            Kind::Plain(place(start)..place(start.saturating_add(inside)))
         }
     }
 }
 
-pub(super) fn range_of(span: &Span<'_>) -> core::ops::Range<usize> {
-    span.start..span.start.saturating_add(span.text.len())
+pub(super) fn range_of(span: &Span<'_>) -> Range<u32> {
+    place(span.start)..place(span.start.saturating_add(span.text.len()))
 }
 
 /// The first bytes of a text, whole characters.

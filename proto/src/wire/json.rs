@@ -130,6 +130,12 @@ pub(crate) struct Span<'a> {
 }
 
 impl<'a> Span<'a> {
+    /// The same value, its place counted from elsewhere.
+    #[inline]
+    pub(super) fn moved_to(self, start: usize) -> Self {
+        Self { start, ..self }
+    }
+
     /// Whether the value is a string without an escape in it.
     pub(crate) fn is_plain(&self) -> bool {
         self.form == Form::Plain
@@ -281,7 +287,7 @@ impl<'a> Scan<'a> {
 
     /// The byte at a place; 0 at the end, which like the byte 0 begins and continues nothing.
     #[inline]
-    fn byte(self, at: usize) -> u8 {
+    pub(super) fn byte(self, at: usize) -> u8 {
         self.text.as_bytes().get(at).copied().unwrap_or_default()
     }
 

@@ -19,6 +19,7 @@ pub(crate) mod native;
 pub(crate) mod own;
 mod plain;
 pub(crate) mod received;
+pub(crate) mod run;
 pub(crate) mod words;
 mod written;
 

@@ -15,19 +15,10 @@ use crate::wire::native::Broadcast;
 
 /// The broadcast in this text; `None` if it is another message, or differs in anything.
 pub(super) fn broadcast(text: &str) -> Option<Broadcast<'_>> {
-    let mut line = Line { scan: Scan::of(text), at: 0 };
-    line.skip("{\"msgtype\":\"broadcast\"")?;
-    line.skip(",\"originator\":")?;
-    let originator = line.plain()?;
-    line.skip(",\"epoch\":")?;
-    let epoch = line.integer()?;
-    line.skip(",\"seq\":")?;
+    let mut line = Reader::at(text, 0);
+    let (originator, epoch) = line.stream()?;
     let seq = line.integer()?;
-    line.skip(",\"time\":")?;
-    let time = line.integer()?;
-    line.skip(",\"kind\":")?;
-    let kind = line.value().filter(Span::is_plain)?;
-    line.skip(",\"msg\":")?;
+    let (time, kind) = line.time_and_kind()?;
     let msg = line.value()?;
     line.skip("}")?;
     let originator = Cow::Borrowed(originator);
@@ -36,15 +27,61 @@ pub(super) fn broadcast(text: &str) -> Option<Broadcast<'_>> {
 }
 
 /// A text, and how much of it is read.
-struct Line<'a> {
+#[derive(Debug)]
+pub(super) struct Reader<'a> {
     scan: Scan<'a>,
-    at: usize,
+    pub(super) at: usize,
 }
 
-impl<'a> Line<'a> {
+impl<'a> Reader<'a> {
+    #[inline]
+    pub(super) fn at(text: &'a str, at: usize) -> Self {
+        Self { scan: Scan::of(text), at }
+    }
+
+    /// All before the number: the originator and the epoch in it.
+    #[inline]
+    pub(super) fn stream(&mut self) -> Option<(&'a str, u64)> {
+        self.skip("{\"msgtype\":\"broadcast\"")?;
+        self.skip(",\"originator\":")?;
+        let originator = self.plain()?;
+        self.skip(",\"epoch\":")?;
+        let epoch = self.integer()?;
+        self.skip(",\"seq\":")?;
+        Some((originator, epoch))
+    }
+
+    /// All between the number and the body: the time and the kind in it.
+    #[inline]
+    pub(super) fn time_and_kind(&mut self) -> Option<(u64, Span<'a>)> {
+        self.skip(",\"time\":")?;
+        let time = self.integer()?;
+        self.skip(",\"kind\":")?;
+        let kind = self.value().filter(Span::is_plain)?;
+        self.skip(",\"msg\":")?;
+        Some((time, kind))
+    }
+
+    /// What was read since then.
+    pub(super) fn since(&self, from: usize) -> &'a str {
+        self.scan.text(from, self.at)
+    }
+
+    /// Whether this byte comes next.
+    #[inline]
+    pub(super) fn is_at(&self, byte: u8) -> bool {
+        self.scan.byte(self.at) == byte
+    }
+
+    /// Steps over just these bytes, if there are any. If it is false, the place means nothing.
+    #[inline]
+    pub(super) fn skips_all(&mut self, expected: &str) -> bool {
+        !expected.is_empty() && self.skip(expected).is_some()
+    }
+
     /// Steps over just these bytes.
     #[inline]
-    fn skip(&mut self, expected: &str) -> Option<()> {
+    pub(super) fn skip(&mut self, expected: &str) -> Option<()> {
         let end = self.at.wrapping_add(expected.len());
         let found = self.scan.between(self.at, end) == expected.as_bytes();
         self.at = end;
@@ -62,7 +99,7 @@ impl<'a> Line<'a> {
 
     /// An integer without a leading zero. What follows it shows whether that is all of it.
     #[inline(always)] // called so often in one function that the compiler would not
-    fn integer(&mut self) -> Option<u64> {
+    pub(super) fn integer(&mut self) -> Option<u64> {
         let (end, number) = self.scan.digits(self.at).ok()?;
         let len = end.wrapping_sub(self.at);
         let zero = self.scan.between(self.at, end).first() == Some(&b'0');
@@ -71,7 +108,7 @@ impl<'a> Line<'a> {
     }
 
     #[inline(always)] // called so often in one function that the compiler would not
-    fn value(&mut self) -> Option<Span<'a>> {
+    pub(super) fn value(&mut self) -> Option<Span<'a>> {
         let value = self.scan.span(self.at, MAX_DEPTH - 1).ok()?;
         self.at = self.at.wrapping_add(value.text.len());
         Some(value)
