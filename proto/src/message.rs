@@ -52,6 +52,34 @@ impl Frame {
         self.text.as_bytes().get(self.from as usize..self.to as usize).unwrap_or_default()
     }
 
+    /// Whether it is the first of several that share a text.
+    pub(crate) fn is_first_of_many(&self) -> bool {
+        self.from == 0 && self.len() < self.text.len()
+    }
+
+    /// Takes in what lies right behind it in the same text. False if that is somewhere else.
+    pub(crate) fn join(&mut self, next: &Self) -> bool {
+        let follows = self.to == next.from && Arc::ptr_eq(&self.text, &next.text);
+        if follows {
+            self.to = next.to;
+        }
+        follows
+    }
+
+    /// Whether it keeps little more than itself in memory.
+    pub(crate) fn is_alone(&self) -> bool {
+        self.len() >= self.text.len() / 2
+    }
+
+    /// The same, in memory of its own if it keeps much more than itself.
+    pub(crate) fn alone(self) -> Self {
+        if self.is_alone() {
+            return self;
+        }
+        let text: Arc<str> = self.text().into();
+        Self { to: place(text.len()), from: 0, text }
+    }
+
     /// A part of the line; empty if the range is not one of it.
     pub(crate) fn slice(&self, range: &Range<u32>) -> &str {
         self.text().get(range.start as usize..range.end as usize).unwrap_or_default()
@@ -254,6 +282,20 @@ mod tests {
             body: 18..23,
             token: None,
         }
+    }
+
+    #[test]
+    fn frames_of_one_text_join_and_part() {
+        let text: Arc<str> = "{1}\n{2}\n{3}\n".into();
+        let [mut first, second, third] = [0..4, 4..8, 8..12].map(|line| Frame::part(&text, &line));
+        assert!(first.is_first_of_many() && !second.is_first_of_many());
+        assert!(!Frame::new("{1}\n").is_first_of_many());
+        assert!(!first.join(&third) && !first.join(&Frame::new("{2}\n")));
+        let alone = second.clone().alone();
+        assert!(alone == second && Arc::strong_count(&text) == 4);
+        assert!(first.join(&second) && first.as_bytes() == b"{1}\n{2}\n");
+        let both = first.clone().alone();
+        assert!(Arc::ptr_eq(&both.text, &text), "it keeps little more than itself");
     }
 
     #[test]

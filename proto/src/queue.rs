@@ -3,7 +3,8 @@
 //! The first [`STAGE`] bytes are *staged*: their order is fixed, so what a driver was shown stays
 //! true while it writes. Behind them wait the classes, highest first. Small frames are copied
 //! together into the last staged piece when it still waits, so that a busy connection writes few
-//! large pieces; large ones are shared with all other queues they are in.
+//! large pieces; large ones are shared with all other queues they are in, and so are those that
+//! came one behind the other and go on so.
 //!
 //! Decides nothing about connections: who is full, and what then, is for its caller.
 
@@ -125,7 +126,8 @@ struct Lane {
 impl Lane {
     fn push(&mut self, frame: Frame) {
         self.charged = self.charged.saturating_add(cost(&frame));
-        self.frames.push_back(frame);
+        // What waits here may be all that is left of those it came with.
+        self.frames.push_back(frame.alone());
     }
 
     /// The oldest frame, to be staged.
@@ -157,23 +159,43 @@ fn cost(frame: &Frame) -> usize {
 #[derive(Clone, Debug)]
 #[cfg_attr(feature = "testing", derive(Hash))]
 enum Piece {
-    Shared(Frame),
-    Copied { bytes: Vec<u8>, frames: u32 },
+    /// A frame, or several that came one behind the other.
+    Shared {
+        frame: Frame,
+        frames: u32,
+    },
+    Copied {
+        bytes: Vec<u8>,
+        frames: u32,
+    },
 }
 
 impl Piece {
     fn bytes(&self) -> &[u8] {
         match self {
-            Self::Shared(frame) => frame.as_bytes(),
+            Self::Shared { frame, .. } => frame.as_bytes(),
             Self::Copied { bytes, .. } => bytes,
         }
     }
 
     fn frames(&self) -> u32 {
         match self {
-            Self::Shared(_) => 1,
-            Self::Copied { frames, .. } => *frames,
+            Self::Shared { frames, .. } | Self::Copied { frames, .. } => *frames,
         }
+    }
+
+    /// Takes in a frame that came right behind this piece. If it did not, nothing else will, and
+    /// the piece keeps no memory beyond its own.
+    fn join_or_part(&mut self, next: &Frame) -> bool {
+        let Self::Shared { frame, frames } = self else { return false };
+        if frame.join(next) {
+            *frames = frames.saturating_add(1);
+            return true;
+        }
+        if !frame.is_alone() {
+            *frame = frame.clone().alone();
+        }
+        false
     }
 }
 
@@ -279,9 +301,13 @@ impl Queue {
 
     fn append(&mut self, frame: Frame) {
         self.staged_bytes = self.staged_bytes.saturating_add(frame.len());
-        let small = frame.len() <= SMALL && !self.staged.is_empty();
-        if !small {
-            self.staged.push(Piece::Shared(frame));
+        let last = self.staged.last_mut();
+        if last.is_some_and(|last| last.join_or_part(&frame)) {
+            return;
+        }
+        let small = frame.len() <= SMALL && !frame.is_first_of_many();
+        if !small || self.staged.is_empty() {
+            self.staged.push(Piece::Shared { frame, frames: 1 });
             return;
         }
         if let Some(Piece::Copied { bytes, frames }) = self.staged.last_mut() {
@@ -368,6 +394,7 @@ mod tests {
     use super::*;
     use alloc::format;
     use alloc::string::{String, ToString};
+    use alloc::sync::Arc;
 
     fn frame(text: &str) -> Frame {
         Frame::new(&format!("{text}\n"))
@@ -445,6 +472,25 @@ mod tests {
             );
         }
         assert_eq!(queue.outgoing().chunks().count(), 2);
+    }
+
+    #[test]
+    fn what_came_together_goes_on_together() {
+        let text: Arc<str> =
+            (0..100).map(|number| format!("{number:09}\n")).collect::<String>().into();
+        let line = |number: u32| Frame::part(&text, &(number * 10..number * 10 + 10));
+        let mut queue = Queue::default();
+        let pushed = (0..100).map(|number| queue.push(line(number), Class::Own, 1 << 20));
+        assert!(pushed.into_iter().all(|gave| gave.is_ok()));
+        assert_eq!((queue.outgoing().chunks().count(), queue.frames()), (1, 100));
+        assert_eq!(Arc::strong_count(&text), 2, "and is not copied");
+        assert_eq!(drain(&mut queue, 7), *text);
+        for number in [3, 5, 7, 8, 50] {
+            assert!(queue.push(line(number), Class::Own, 1 << 20).is_ok());
+        }
+        assert_eq!(Arc::strong_count(&text), 1, "a few of many keep no more than themselves");
+        let expected: String = [3, 5, 7, 8, 50].map(|number| format!("{number:09}\n")).concat();
+        assert_eq!(drain(&mut queue, 7), expected);
     }
 
     #[test]

@@ -11,8 +11,8 @@ use core::ops::Range;
 
 use crate::broadcast::{Key, Verdict};
 use crate::id::ConnId;
-use crate::links::Link;
 use crate::limits::MAX_BROADCAST_LINE;
+use crate::links::Link;
 use crate::message::{Delivery, Frame, Kind, Message, place};
 use crate::node::on::range_of;
 use crate::node::{Node, chat};
@@ -76,8 +76,7 @@ impl Node {
             taken = line.to;
             self.stats.lines_in += 1;
             let key = (stream, line.said.seq);
-            let verdict =
-                self.broadcasts.hear(stream.0, stream.1, key.1, self.now, &mut self.rng);
+            let verdict = self.broadcasts.hear(stream.0, stream.1, key.1, self.now, &mut self.rng);
             if let Verdict::New { hole } = verdict {
                 news.push(News::of(&line, key, hole));
             } else {

@@ -10,8 +10,7 @@ use super::source::{SourceFile, is_word, words};
 const LEAVES: [&str; 27] = [
     "limits", "queue", "seen", "backoff", "timers", "id", "time", "rng", "error", "event",
     "action", "config", "stats", "message", "quote", "group", "events", "planted", "base64",
-    "ctime", "hash", "exchange", "budget", "dialect", "verdicts", "rules",
-    "table",
+    "ctime", "hash", "exchange", "budget", "dialect", "verdicts", "rules", "table",
 ];
 
 /// What a module may use beside the leaves and itself.
