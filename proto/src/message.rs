@@ -52,18 +52,9 @@ impl Frame {
         self.text.as_bytes().get(self.from as usize..self.to as usize).unwrap_or_default()
     }
 
-    /// Whether it is the first of several that share a text.
-    pub(crate) fn is_first_of_many(&self) -> bool {
-        self.from == 0 && self.len() < self.text.len()
-    }
-
-    /// Takes in what lies right behind it in the same text. False if that is somewhere else.
-    pub(crate) fn join(&mut self, next: &Self) -> bool {
-        let follows = self.to == next.from && Arc::ptr_eq(&self.text, &next.text);
-        if follows {
-            self.to = next.to;
-        }
-        follows
+    /// Whether the two keep the same text in memory.
+    pub(crate) fn is_with(&self, other: &Self) -> bool {
+        Arc::ptr_eq(&self.text, &other.text)
     }
 
     /// Whether it keeps little more than itself in memory.
@@ -285,17 +276,12 @@ mod tests {
     }
 
     #[test]
-    fn frames_of_one_text_join_and_part() {
+    fn a_frame_parts_from_a_text_that_is_much_longer() {
         let text: Arc<str> = "{1}\n{2}\n{3}\n".into();
-        let [mut first, second, third] = [0..4, 4..8, 8..12].map(|line| Frame::part(&text, &line));
-        assert!(first.is_first_of_many() && !second.is_first_of_many());
-        assert!(!Frame::new("{1}\n").is_first_of_many());
-        assert!(!first.join(&third) && !first.join(&Frame::new("{2}\n")));
-        let alone = second.clone().alone();
-        assert!(alone == second && Arc::strong_count(&text) == 4);
-        assert!(first.join(&second) && first.as_bytes() == b"{1}\n{2}\n");
-        let both = first.clone().alone();
-        assert!(Arc::ptr_eq(&both.text, &text), "it keeps little more than itself");
+        let frame = Frame::part(&text, &(4..8));
+        let alone = frame.clone().alone();
+        assert!(alone == frame && !alone.is_with(&frame) && alone.as_bytes() == b"{2}\n");
+        assert!(alone.clone().alone().is_with(&alone), "it keeps nothing else");
     }
 
     #[test]

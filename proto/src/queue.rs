@@ -3,8 +3,7 @@
 //! The first [`STAGE`] bytes are *staged*: their order is fixed, so what a driver was shown stays
 //! true while it writes. Behind them wait the classes, highest first. Small frames are copied
 //! together into the last staged piece when it still waits, so that a busy connection writes few
-//! large pieces; large ones are shared with all other queues they are in, and so are those that
-//! came one behind the other and go on so.
+//! large pieces; large ones are shared with all other queues they are in.
 //!
 //! Decides nothing about connections: who is full, and what then, is for its caller.
 
@@ -105,6 +104,21 @@ impl Staged {
         }
     }
 
+    /// A frame is to follow. If the last one came with others, and neither the one before it nor
+    /// the next is one of these, it keeps no more than itself in memory.
+    fn part_last(&mut self, next: &Frame) {
+        let second = self.rest.len().checked_sub(2);
+        let before = match second {
+            Some(index) => self.rest.get(index),
+            None => self.first.as_ref().filter(|_| !self.rest.is_empty()),
+        };
+        let before = before.and_then(Piece::shared).cloned();
+        let Some(Piece::Shared(last)) = self.last_mut() else { return };
+        if !last.is_alone() && !last.is_with(next) && before.is_none_or(|b| !last.is_with(&b)) {
+            *last = last.clone().alone();
+        }
+    }
+
     fn last_mut(&mut self) -> Option<&mut Piece> {
         self.rest.back_mut().or(self.first.as_mut())
     }
@@ -159,43 +173,31 @@ fn cost(frame: &Frame) -> usize {
 #[derive(Clone, Debug)]
 #[cfg_attr(feature = "testing", derive(Hash))]
 enum Piece {
-    /// A frame, or several that came one behind the other.
-    Shared {
-        frame: Frame,
-        frames: u32,
-    },
-    Copied {
-        bytes: Vec<u8>,
-        frames: u32,
-    },
+    Shared(Frame),
+    Copied { bytes: Vec<u8>, frames: u32 },
 }
 
 impl Piece {
     fn bytes(&self) -> &[u8] {
         match self {
-            Self::Shared { frame, .. } => frame.as_bytes(),
+            Self::Shared(frame) => frame.as_bytes(),
             Self::Copied { bytes, .. } => bytes,
         }
     }
 
     fn frames(&self) -> u32 {
         match self {
-            Self::Shared { frames, .. } | Self::Copied { frames, .. } => *frames,
+            Self::Shared(_) => 1,
+            Self::Copied { frames, .. } => *frames,
         }
     }
 
-    /// Takes in a frame that came right behind this piece. If it did not, nothing else will, and
-    /// the piece keeps no memory beyond its own.
-    fn join_or_part(&mut self, next: &Frame) -> bool {
-        let Self::Shared { frame, frames } = self else { return false };
-        if frame.join(next) {
-            *frames = frames.saturating_add(1);
-            return true;
+    /// The frame, if it is one that others may share.
+    fn shared(&self) -> Option<&Frame> {
+        match self {
+            Self::Shared(frame) => Some(frame),
+            Self::Copied { .. } => None,
         }
-        if !frame.is_alone() {
-            *frame = frame.clone().alone();
-        }
-        false
     }
 }
 
@@ -301,13 +303,10 @@ impl Queue {
 
     fn append(&mut self, frame: Frame) {
         self.staged_bytes = self.staged_bytes.saturating_add(frame.len());
-        let last = self.staged.last_mut();
-        if last.is_some_and(|last| last.join_or_part(&frame)) {
-            return;
-        }
-        let small = frame.len() <= SMALL && !frame.is_first_of_many();
-        if !small || self.staged.is_empty() {
-            self.staged.push(Piece::Shared { frame, frames: 1 });
+        self.staged.part_last(&frame);
+        let small = frame.len() <= SMALL && !self.staged.is_empty();
+        if !small {
+            self.staged.push(Piece::Shared(frame));
             return;
         }
         if let Some(Piece::Copied { bytes, frames }) = self.staged.last_mut() {
@@ -475,22 +474,27 @@ mod tests {
     }
 
     #[test]
-    fn what_came_together_goes_on_together() {
-        let text: Arc<str> =
-            (0..100).map(|number| format!("{number:09}\n")).collect::<String>().into();
-        let line = |number: u32| Frame::part(&text, &(number * 10..number * 10 + 10));
+    fn one_of_many_that_came_together_keeps_no_more_than_itself() {
+        let line = |number: usize| format!("{number:01$}\n", SMALL + 10);
+        let of_many = |number: usize| {
+            let (text, len) = (Arc::<str>::from((0..9).map(line).collect::<String>()), SMALL + 11);
+            let range = |number: usize| (number * len) as u32..((number + 1) * len) as u32;
+            let frames = [number, number + 1].map(|number| Frame::part(&text, &range(number)));
+            (Arc::downgrade(&text), frames)
+        };
         let mut queue = Queue::default();
-        let pushed = (0..100).map(|number| queue.push(line(number), Class::Own, 1 << 20));
-        assert!(pushed.into_iter().all(|gave| gave.is_ok()));
-        assert_eq!((queue.outgoing().chunks().count(), queue.frames()), (1, 100));
-        assert_eq!(Arc::strong_count(&text), 2, "and is not copied");
-        assert_eq!(drain(&mut queue, 7), *text);
-        for number in [3, 5, 7, 8, 50] {
-            assert!(queue.push(line(number), Class::Own, 1 << 20).is_ok());
+        let (alone, [one, _]) = of_many(3);
+        let (together, [first, second]) = of_many(5);
+        for frame in [one, first, second, frame("x")] {
+            assert!(queue.push(frame, Class::Own, 1 << 20).is_ok());
         }
-        assert_eq!(Arc::strong_count(&text), 1, "a few of many keep no more than themselves");
-        let expected: String = [3, 5, 7, 8, 50].map(|number| format!("{number:09}\n")).concat();
-        assert_eq!(drain(&mut queue, 7), expected);
+        assert_eq!((alone.strong_count(), together.strong_count()), (0, 2));
+        assert_eq!(drain(&mut queue, 7), [line(3), line(5), line(6), "x\n".into()].concat());
+        assert_eq!(queue.push(frame(&"x".repeat(STAGE)), Class::Own, 1 << 20).map(|_| ()), Ok(()));
+        let (waits, [one, two]) = of_many(0);
+        assert!(queue.push(one, Class::Own, 1 << 20).is_ok());
+        assert_eq!(waits.strong_count(), 1, "only of the frame that is not queued");
+        drop(two);
     }
 
     #[test]

@@ -388,10 +388,10 @@ mod tests {
             // Mostly in order, as from a publisher; the first go first, as they grow old.
             let late = rng.below(8) == 0;
             let seq = if late { rng.below(20_000) } else { place };
-            if !model.contains_key(&seq) {
+            model.entry(seq).or_insert_with(|| {
                 numbers.insert(seq, place);
-                model.insert(seq, place);
-            }
+                place
+            });
             let first = model.keys().next().copied();
             let some = rng.below(20_000);
             for gone in first.filter(|_| model.len() > 1000).into_iter().chain([some]) {

@@ -57,6 +57,11 @@ impl Repair {
         }
     }
 
+    /// Nothing is missing.
+    pub(crate) fn is_empty(&self) -> bool {
+        self.wants.is_empty()
+    }
+
     #[cfg(test)]
     fn len(&self) -> usize {
         self.wants.len()

@@ -58,6 +58,11 @@ pub(super) struct Race {
 }
 
 impl Race {
+    /// Whether it is too early for another.
+    fn is_on(&self, now: Instant) -> bool {
+        now.saturating_since(self.at) < WINS_APART
+    }
+
     /// A link could have brought it by then.
     pub(super) fn enter(&mut self, index: Index, could: Instant) {
         if self.best.is_none_or(|(_, best)| could < best) {
@@ -120,11 +125,20 @@ impl Tree {
         self.banned.remove(&index);
     }
 
+    /// Whether nothing changes when more broadcasts come by a link now.
+    pub(super) fn is_steady(&self, index: Index, rules: Rules, now: Instant) -> bool {
+        let is_on = self.race.as_ref().is_some_and(|race| race.is_on(now));
+        self.parent == Some(index)
+            && self.candidate.is_none()
+            && !self.banned.contains_key(&index)
+            && (is_on && rules.has(TreeRule::WinsApart))
+    }
+
     /// A race begins, unless one is on: in a burst of broadcasts one in 200 ms is enough. Returns
     /// the link that has now won often enough.
     pub(super) fn race(&mut self, race: Race, rules: Rules) -> Option<Index> {
-        let is_on = |on: &Race| race.at.saturating_since(on.at) < WINS_APART;
-        if self.race.as_ref().is_some_and(is_on) && rules.has(TreeRule::WinsApart) {
+        let is_on = self.race.as_ref().is_some_and(|on| on.is_on(race.at));
+        if is_on && rules.has(TreeRule::WinsApart) {
             return None;
         }
         let over = self.race.replace(race)?;

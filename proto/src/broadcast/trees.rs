@@ -9,6 +9,12 @@
 //!
 //! Every rule was needed; PROTOCOL.md says for what. Writes nothing: it fills a list of [`Order`]s.
 
+#[cfg(feature = "testing")]
+mod shape;
+mod steady;
+
+pub(crate) use steady::Steady;
+
 use alloc::collections::{BTreeMap, BTreeSet};
 use alloc::vec::Vec;
 use core::time::Duration;
@@ -419,16 +425,19 @@ impl Trees {
         lazy
     }
 
+    fn plant(&mut self, stream: StreamId) {
+        let is_full = self.trees.len() >= self.capacity;
+        if let Some((_, oldest)) = is_full.then(|| self.order.pop_first()).flatten() {
+            self.trees.remove(&oldest);
+        }
+        let eager = self.shared.clone();
+        self.trees.insert(stream, Tree { eager, ..Tree::default() });
+    }
+
     /// The tree of a stream, always; a new one begins with the bits of the shared one.
     fn tree(&mut self, stream: StreamId) -> Option<&mut Tree> {
         if !self.trees.contains_key(&stream) {
-            if self.trees.len() >= self.capacity {
-                if let Some((_, oldest)) = self.order.pop_first() {
-                    self.trees.remove(&oldest);
-                }
-            }
-            let eager = self.shared.clone();
-            self.trees.insert(stream, Tree { eager, ..Tree::default() });
+            self.plant(stream);
         }
         let tree = self.trees.get_mut(&stream)?;
         if tree.used != self.clock || self.clock == 0 {
@@ -736,22 +745,6 @@ impl Trees {
         let parts =
             [waiting, others, postponed, self.repair.next_deadline(), self.cache.next_deadline()];
         parts.into_iter().flatten().min()
-    }
-
-    /// The links to which a stream is pushed, or the shared tree's; for tests.
-    #[cfg(feature = "testing")]
-    pub(crate) fn eager(&self, stream: &StreamId) -> Vec<ConnId> {
-        let eager = self.trees.get(stream).map_or(&self.shared, |tree| &tree.eager);
-        let links = (0..).zip(&self.links);
-        let links = links.filter_map(|(index, link)| Some((index, link.as_ref()?)));
-        links.filter(|(index, _)| eager.has(*index)).map(|(_, link)| link.conn).collect()
-    }
-
-    /// The link by which a stream comes; for tests.
-    #[cfg(feature = "testing")]
-    pub(crate) fn parent(&self, stream: &StreamId) -> Option<ConnId> {
-        let parent = self.trees.get(stream)?.parent?;
-        Some(self.link(parent)?.conn)
     }
 }
 

@@ -2,13 +2,14 @@
 //!
 //! A burst costs least when what its lines have in common is done once for all of them: one check
 //! for UTF-8, one copy, one allocation. That copy holds new broadcasts and nothing else, and is
-//! bounded. Whatever is not plain news, or not written as nodes write it, is left to [`on`](super::on),
-//! which does the same by the line.
+//! bounded. Whatever is not plain news, or not written as nodes write it, is left to
+//! [`on`](super::on), which does the same line by line.
 
 use alloc::sync::Arc;
 use alloc::vec::Vec;
 use core::ops::Range;
 
+use crate::broadcast::trees::Steady;
 use crate::broadcast::{Key, Verdict};
 use crate::id::ConnId;
 use crate::limits::MAX_BROADCAST_LINE;
@@ -115,19 +116,18 @@ impl Node {
         let text: Arc<str> = text.get(from as usize..to as usize).unwrap_or_default().into();
         let (via, link) = (self.speaker(conn), self.carrier(conn));
         self.count_news(link, news.len() as u64);
-        let mut known = None;
+        let mut going: Option<Going> = None;
         for new in news.drain(..) {
-            let originator = new.key.0.0;
-            if known != Some(originator) {
-                self.learn_way(originator, via);
-                known = Some(originator);
-            }
             let line = new.line.start.saturating_sub(from)..new.line.end.saturating_sub(from);
-            let frame = Frame::part(&text, &line);
-            self.spread(new.key, frame.clone(), (link, new.hole));
+            let (frame, stream) = (Frame::part(&text, &line), new.key.0);
+            if going.as_ref().is_none_or(|going| going.stream != stream) {
+                self.learn_way(stream.0, via);
+                going = None;
+            }
+            self.spread(&new, frame.clone(), link, &mut going);
             self.deliver(Message {
                 frame,
-                from: originator.into(),
+                from: stream.0.into(),
                 conn,
                 delivery: Delivery::Broadcast,
                 time: new.time,
@@ -138,15 +138,38 @@ impl Node {
         }
     }
 
-    fn spread(&mut self, key: Key, frame: Frame, (link, hole): (ConnId, Option<(u64, u64)>)) {
+    /// Gives a broadcast to the trees, and does what they order.
+    fn spread(&mut self, new: &News, frame: Frame, link: ConnId, going: &mut Option<Going>) {
+        let (key @ (stream, seq), now) = (new.key, self.now);
         let mut orders = core::mem::take(&mut self.orders);
-        self.broadcasts.trees.received(key, frame, link, hole, self.now, &mut orders);
+        let trees = &mut self.broadcasts.trees;
+        let steady = match going {
+            Some(Going { steady, .. }) if steady.is_none() => {
+                *steady = trees.steady(stream, link, now);
+                steady.as_ref()
+            }
+            Some(Going { steady, .. }) => steady.as_ref(),
+            None => None,
+        };
+        match steady.filter(|steady| steady.holds_for(seq, new.hole)) {
+            Some(steady) => trees.received_more(key, frame, steady, now, &mut orders),
+            None => {
+                trees.received(key, frame, link, new.hole, now, &mut orders);
+                *going = Some(Going { stream, steady: None });
+            }
+        }
         if orders.is_empty() {
             self.orders = orders;
         } else {
             self.stats.forwarded += self.carry_out(orders, Class::Forwarded).queued as u64;
         }
     }
+}
+
+/// The stream of the broadcast before, and what the trees say of more of it.
+struct Going {
+    stream: StreamId,
+    steady: Option<Steady>,
 }
 
 impl News {

@@ -1,45 +1,48 @@
 //! Finds where a string stops standing for itself: at a quote, a backslash or a control character.
 //!
-//! Knows nothing of strings beyond that. Short ones are searched eight bytes at a time in one word,
-//! long ones with `memchr` and one more pass.
+//! Knows nothing of strings beyond that. Long ones are searched in blocks, short ones and the ends
+//! of long ones eight bytes at a time in one word.
 
 /// The first place from `at` on of a byte that does not stand for itself in a string, or the end.
 /// Most strings end, or are interrupted, within eight bytes.
 #[inline]
 pub(super) fn plain(bytes: &[u8], at: usize) -> usize {
     let rest = bytes.get(at..).unwrap_or_default();
-    let Some(word) = rest.first_chunk::<8>() else { return plain_far(bytes, at) };
+    let Some(word) = rest.first_chunk::<8>() else { return plain_near(bytes, at) };
     match specials(u64::from_le_bytes(*word)) {
         0 => plain_near(bytes, at.wrapping_add(8)),
         special => at.wrapping_add(special.trailing_zeros() as usize / 8),
     }
 }
 
-/// How far a string is searched eight bytes at a time: longer than words and ids are. A wider
-/// search takes over where they do not end, which costs more to begin.
-const NEAR: usize = 64;
-
 /// What [`plain`] says where that is not plain at once.
 #[inline(never)]
 fn plain_near(bytes: &[u8], mut at: usize) -> usize {
-    let rest = bytes.get(at..).unwrap_or_default();
-    for word in rest.get(..NEAR).unwrap_or(rest).chunks_exact(8) {
-        let special = specials(word.try_into().map_or(0, u64::from_le_bytes));
+    let mut rest = bytes.get(at..).unwrap_or_default();
+    while let Some((_, behind)) = rest.split_first_chunk::<64>().filter(|(b, _)| all_plain(b)) {
+        (rest, at) = (behind, at.wrapping_add(64));
+    }
+    if let Some((_, behind)) = rest.split_first_chunk::<32>().filter(|(b, _)| all_plain(b)) {
+        (rest, at) = (behind, at.wrapping_add(32));
+    }
+    while let Some((word, behind)) = rest.split_first_chunk::<8>() {
+        let special = specials(u64::from_le_bytes(*word));
         if special != 0 {
             return at.wrapping_add(special.trailing_zeros() as usize / 8);
         }
-        at = at.wrapping_add(8);
+        (rest, at) = (behind, at.wrapping_add(8));
     }
-    plain_far(bytes, at)
+    let is_special = |byte: &u8| matches!(byte, b'"' | b'\\' | 0..0x20);
+    at.wrapping_add(rest.iter().position(is_special).unwrap_or(rest.len()))
 }
 
-/// The same for a long search and for the last few bytes.
-#[inline(never)]
-fn plain_far(bytes: &[u8], at: usize) -> usize {
-    let rest = bytes.get(at..).unwrap_or_default();
-    let end = memchr::memchr2(b'"', b'\\', rest).unwrap_or(rest.len());
-    let control = first_control(rest.get(..end).unwrap_or_default());
-    at.wrapping_add(control.unwrap_or(end))
+/// Whether all of these bytes stand for themselves. Without a branch for each, so that the compiler
+/// looks at many of them at a time.
+#[inline(always)] // a call would cost as much as a short block
+fn all_plain<const N: usize>(block: &[u8; N]) -> bool {
+    let is_special =
+        |byte: u8| u8::from(byte < 0x20) | u8::from(byte == b'"') | u8::from(byte == b'\\');
+    block.iter().fold(0, |found, byte| found | is_special(*byte)) == 0
 }
 
 /// The high bit of each byte that is a quote, a backslash or a control character. Bits above the
@@ -52,21 +55,6 @@ fn specials(word: u64) -> u64 {
     let controls = word.wrapping_sub(ONES * 0x20);
     (quotes | backslashes | controls) & !word & (ONES << 7)
 }
-
-/// The first control character. The least byte is found without a branch for each, and what is left
-/// of a long text behind the last whole block is looked at with the bytes before it.
-fn first_control(bytes: &[u8]) -> Option<usize> {
-    let least = |bytes: &[u8]| bytes.iter().fold(u8::MAX, |least, byte| least.min(*byte));
-    let blocks = bytes.get(..bytes.len() / BLOCK * BLOCK).unwrap_or_default();
-    let last = bytes.last_chunk::<BLOCK>().map_or(bytes, <[u8; BLOCK]>::as_slice);
-    if least(blocks).min(least(last)) >= 0x20 {
-        return None;
-    }
-    bytes.iter().position(|byte| *byte < 0x20)
-}
-
-/// Bytes that a round of the search looks at.
-const BLOCK: usize = 32;
 
 #[cfg(test)]
 mod tests {

@@ -124,7 +124,7 @@ impl<'a> Middle<'a> {
 
 #[cfg(test)]
 mod tests {
-    #![allow(clippy::arithmetic_side_effects)]
+    #![allow(clippy::arithmetic_side_effects, clippy::indexing_slicing)]
     use super::*;
     use crate::rng::Rng;
     use crate::wire::native::{Msg, decode};
