@@ -167,7 +167,8 @@ pub enum Delivery {
     Direct,
 }
 
-/// A message received. It shares the line it came in; a clone costs a reference.
+/// A message received. It shares the line it came in, and up to 8 KiB of lines that came with it; a
+/// clone costs a reference.
 #[derive(Clone)]
 #[cfg_attr(feature = "testing", derive(Hash))]
 pub struct Message {

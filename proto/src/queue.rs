@@ -475,7 +475,8 @@ mod tests {
 
     #[test]
     fn one_of_many_that_came_together_keeps_no_more_than_itself() {
-        let line = |number: usize| format!("{number:01$}\n", SMALL + 10);
+        let width = SMALL + 10;
+        let line = |number: usize| format!("{number:0>width$}\n");
         let of_many = |number: usize| {
             let (text, len) = (Arc::<str>::from((0..9).map(line).collect::<String>()), SMALL + 11);
             let range = |number: usize| (number * len) as u32..((number + 1) * len) as u32;
