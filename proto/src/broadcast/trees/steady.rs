@@ -64,3 +64,85 @@ impl Trees {
         self.cache.insert(Entry { key, frame, at: now, from, have });
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::id::NodeId;
+    use crate::limits::Limits;
+    use crate::rng::Rng;
+    use alloc::format;
+    use core::num::NonZeroU32;
+    use core::time::Duration;
+
+    fn conn(slot: u64) -> ConnId {
+        ConnId::new(u32::try_from(slot).unwrap_or_default(), NonZeroU32::MIN)
+    }
+
+    /// A node of four links, what it ordered, and how many broadcasts changed nothing.
+    struct Side(Trees, Vec<Order>, u32);
+
+    impl Side {
+        fn new() -> Self {
+            let mut trees = Trees::new(&Limits::default());
+            (0..4).for_each(|slot| trees.link_up(conn(slot), slot == 1, Instant::ZERO));
+            Self(trees, Vec::new(), 0)
+        }
+
+        /// Something other than a burst happens.
+        fn meanwhile(&mut self, what: u64, key: Key, link: u64, now: Instant) {
+            let Self(trees, out, _) = self;
+            let (conn, (stream, seq)) = (conn(link), key);
+            match what {
+                0 => trees.duplicate((stream, seq.saturating_sub(1)), conn, now, out),
+                1 => drop(trees.announced_new(key, conn, Duration::ZERO, now)),
+                2 => trees.announced_known((stream, seq - 1), conn, Duration::ZERO, now),
+                3 => trees.on_prune(conn, Some(stream)),
+                4 => trees.on_graft(conn, Some(stream), [(seq - 1, seq - 1)].into_iter(), out),
+                5 => trees.suspect(conn, now.as_nanos() % 2 == 0),
+                _ => trees.tend(now, out),
+            }
+        }
+
+        fn gets(&mut self, burst: &[Key], link: u64, now: Instant, together: bool) {
+            let (mut steady, Self(trees, out, quick)) = (None::<Steady>, self);
+            for (index, key) in burst.iter().enumerate() {
+                let frame = Frame::new(&format!("{}\n", key.1));
+                if index > 0 && together {
+                    steady = steady.or_else(|| trees.steady(key.0, conn(link), now));
+                }
+                match steady.as_ref().filter(|steady| steady.holds_for(key.1, None)) {
+                    Some(steady) => {
+                        *quick += 1;
+                        trees.received_more(*key, frame, steady, now, out);
+                    }
+                    None => trees.received(*key, frame, conn(link), None, now, out),
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn a_burst_does_what_its_broadcasts_do_one_by_one() {
+        let mut rng = Rng::new([8; 32]);
+        let (mut single, mut together) = (Side::new(), Side::new());
+        let stream = (NodeId::from_random_bytes([9; 16]), 7);
+        let (mut now, mut seq) = (Instant::ZERO, 1);
+        for _ in 0..2000 {
+            now = now + Duration::from_millis(rng.below(150));
+            let (what, other) = (rng.below(12), rng.below(4));
+            let link = if rng.below(8) == 0 { rng.below(4) } else { 0 };
+            let count = 1 + rng.below(6);
+            let burst: Vec<Key> = (seq..seq + count).map(|seq| (stream, seq)).collect();
+            for (side, is_together) in [(&mut single, false), (&mut together, true)] {
+                side.meanwhile(what, (stream, seq), other, now);
+                side.gets(&burst, link, now, is_together);
+            }
+            seq += count;
+            assert_eq!(format!("{:?}", single.1), format!("{:?}", together.1), "{seq}");
+            assert_eq!(format!("{:?}", single.0), format!("{:?}", together.0), "{seq}");
+            (single.1, together.1) = (Vec::new(), Vec::new());
+        }
+        assert!(single.2 == 0 && together.2 > 1000, "{}", together.2);
+    }
+}
