@@ -108,14 +108,13 @@ mod tests {
             let (mut steady, Self(trees, out, quick)) = (None::<Steady>, self);
             for (index, key) in burst.iter().enumerate() {
                 let frame = Frame::new(&format!("{}\n", key.1));
-                if index > 0 && together {
-                    steady = steady.or_else(|| trees.steady(key.0, conn(link), now));
-                }
-                match steady.as_ref().filter(|steady| steady.holds_for(key.1, None)) {
-                    Some(steady) => {
-                        *quick += 1;
-                        trees.received_more(*key, frame, steady, now, out);
-                    }
+                let may = index > 0 && together && steady.is_none();
+                let found = may.then(|| trees.steady(key.0, conn(link), now)).flatten();
+                steady = steady.or(found);
+                let holds = steady.as_ref().filter(|steady| steady.holds_for(key.1, None));
+                *quick += u32::from(holds.is_some());
+                match holds {
+                    Some(steady) => trees.received_more(*key, frame, steady, now, out),
                     None => trees.received(*key, frame, conn(link), None, now, out),
                 }
             }
