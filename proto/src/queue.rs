@@ -7,6 +7,7 @@
 //!
 //! Decides nothing about connections: who is full, and what then, is for its caller.
 
+use alloc::boxed::Box;
 use alloc::collections::VecDeque;
 use alloc::vec::Vec;
 
@@ -66,9 +67,31 @@ pub(crate) struct Queue {
     staged_bytes: usize,
     /// Sent bytes of the first staged piece; less than its length.
     offset: usize,
-    waiting: [Lane; 4],
+    waiting: Lanes,
     /// Bytes and costs of all frames of `waiting`.
     held: usize,
+}
+
+/// What waits, by class. Nothing does on nearly all connections, so they have no lanes then.
+#[derive(Clone, Debug, Default)]
+#[cfg_attr(feature = "testing", derive(Hash))]
+struct Lanes(Option<Box<[Lane; 4]>>);
+
+impl Lanes {
+    fn all(&self) -> &[Lane] {
+        self.0.as_ref().map_or(&[], |lanes| lanes.as_slice())
+    }
+
+    fn all_mut(&mut self) -> &mut [Lane] {
+        self.0.as_mut().map_or(&mut [], |lanes| lanes.as_mut_slice())
+    }
+
+    fn push(&mut self, frame: Frame, class: Class) {
+        let lanes = self.0.get_or_insert_default();
+        if let Some(lane) = lanes.get_mut(class as usize) {
+            lane.push(frame);
+        }
+    }
 }
 
 /// Pieces in order. The first lies in place: a queue that each write empties needs no memory.
@@ -211,7 +234,7 @@ impl Queue {
 
     /// Bytes that [`make_room`](Self::make_room) could free.
     pub(crate) fn droppable(&self, victim: Class) -> usize {
-        self.waiting.iter().skip(victim as usize).map(|lane| lane.charged).sum()
+        self.waiting.all().iter().skip(victim as usize).map(|lane| lane.charged).sum()
     }
 
     pub(crate) fn is_empty(&self) -> bool {
@@ -221,13 +244,13 @@ impl Queue {
     /// Frames not wholly sent.
     pub(crate) fn frames(&self) -> u64 {
         let staged: u64 = self.staged.iter().map(|piece| u64::from(piece.frames())).sum();
-        let waiting: usize = self.waiting.iter().map(|lane| lane.frames.len()).sum();
+        let waiting: usize = self.waiting.all().iter().map(|lane| lane.frames.len()).sum();
         staged.saturating_add(waiting as u64)
     }
 
     /// Control frames that are not staged yet.
     pub(crate) fn waiting_control(&self) -> usize {
-        self.waiting.first().map_or(0, |lane| lane.frames.len())
+        self.waiting.all().first().map_or(0, |lane| lane.frames.len())
     }
 
     /// Queues a frame. `limit` bounds what is charged afterwards; lower classes give way, the
@@ -250,9 +273,7 @@ impl Queue {
         }
         let dropped = self.drop_from((class as usize).saturating_add(1), allowed);
         self.held = self.held.saturating_add(cost(&frame));
-        if let Some(lane) = self.waiting.get_mut(class as usize) {
-            lane.push(frame);
-        }
+        self.waiting.push(frame, class);
         Ok(dropped)
     }
 
@@ -276,7 +297,7 @@ impl Queue {
 
     /// Bytes waiting in classes below this one.
     fn below(&self, class: Class) -> usize {
-        let lower = self.waiting.iter().skip((class as usize).saturating_add(1));
+        let lower = self.waiting.all().iter().skip((class as usize).saturating_add(1));
         lower.map(|lane| lane.charged).sum()
     }
 
@@ -284,21 +305,32 @@ impl Queue {
     fn drop_from(&mut self, first: usize, allowed: usize) -> Vec<Frame> {
         let mut dropped = Vec::new();
         while self.charged() > allowed {
-            let lower = self.waiting.iter_mut().skip(first);
+            let lower = self.waiting.all_mut().iter_mut().skip(first);
             let Some(frame) = lower.rev().find_map(Lane::pop_last) else { break };
             self.held = self.held.saturating_sub(cost(&frame));
             dropped.push(frame);
         }
+        self.let_go();
         dropped
+    }
+
+    /// Without frames there are no lanes.
+    fn let_go(&mut self) {
+        if self.held == 0 {
+            self.waiting = Lanes::default();
+        }
     }
 
     /// Fixes the order of the next frames, up to the size of the stage.
     fn stage(&mut self) {
         while self.held > 0 && self.staged_bytes < STAGE {
-            let Some(frame) = self.waiting.iter_mut().find_map(Lane::pop_first) else { break };
+            let Some(frame) = self.waiting.all_mut().iter_mut().find_map(Lane::pop_first) else {
+                break;
+            };
             self.held = self.held.saturating_sub(cost(&frame));
             self.append(frame);
         }
+        self.let_go();
     }
 
     fn append(&mut self, frame: Frame) {
@@ -423,7 +455,9 @@ mod tests {
         ] {
             assert_eq!(queue.push(frame(text), class, 1 << 20).map(|gave| gave.len()), Ok(0));
         }
+        assert!(queue.waiting.0.is_some());
         assert_eq!(drain(&mut queue, 1000), format!("{big}\nc\nd\no\nf\n"));
+        assert!(queue.waiting.0.is_none(), "an idle connection has no lanes");
     }
 
     #[test]
