@@ -36,7 +36,7 @@ impl Net {
         for (pipe, side) in std::mem::take(&mut self.hosts[host].sockets).into_values() {
             let unheard = self.pipes.get_mut(&pipe).is_some_and(|pipe| {
                 pipe.detach(side);
-                pipe.room(side.other()) < pipe.line.window
+                !pipe.is_all_read(side.other())
             });
             if unheard {
                 // What nobody acknowledged is sent again, and meets a host that knows nothing.

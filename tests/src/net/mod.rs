@@ -157,6 +157,8 @@ pub struct Net {
     meetings: u64,
     /// How often a node was given bytes.
     reads: u64,
+    /// The step at which a node was last copied to see whether cuts matter.
+    copied: u64,
     /// Addresses where a host is reached beside its own.
     aliases: BTreeMap<SocketAddr, HostId>,
     /// Addresses where the test itself listens, and who dialled there.
@@ -203,6 +205,7 @@ impl Net {
             swept: Instant::ZERO,
             meetings: 0,
             reads: 0,
+            copied: 0,
             aliases: BTreeMap::new(),
             lures: BTreeMap::new(),
             black_holes: BTreeSet::new(),

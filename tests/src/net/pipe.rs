@@ -34,6 +34,10 @@ impl Side {
 /// The most that a driver reads or writes at once.
 pub(crate) const READ_AT_ONCE: usize = 64 * 1024;
 
+/// A window that was full opens again by this much or by half of itself, as hosts on the internet
+/// do it: else a reader that once read a byte would be sent bytes alone for ever.
+const SEGMENT: usize = 1460;
+
 /// How bytes are cut on their way.
 #[derive(Copy, Clone, Debug, Eq, PartialEq)]
 pub enum Cut {
@@ -277,9 +281,15 @@ impl Pipe {
         (way.arrived.is_empty() && std::mem::take(&mut way.fin)).then_some(())
     }
 
-    /// Bytes that a side may still write.
+    /// Bytes that a side may still write; none while they are too few for a segment.
     pub(crate) fn room(&self, from: Side) -> usize {
-        self.line.window.saturating_sub(self.ways[from as usize].unread)
+        let room = self.line.window.saturating_sub(self.ways[from as usize].unread);
+        if room < SEGMENT.min(self.line.window / 2) { 0 } else { room }
+    }
+
+    /// Nothing that a side wrote is on its way or unread.
+    pub(crate) fn is_all_read(&self, from: Side) -> bool {
+        self.ways[from as usize].unread == 0
     }
 
     /// The lines that these bytes complete.

@@ -15,9 +15,13 @@ use crate::net::{HostId, Net, Rule};
 
 /// Of so many reads one is repeated in other cuts: a copy costs more than the read.
 const CUT_EVERY: u64 = 256;
+/// Steps of the network from one copy to the next at least: where each byte is a read of its own,
+/// a step has dozens of them.
+const APART: u64 = 128;
 /// A node that holds more is not copied: that would cost more than anything that happens to it.
 const LIGHT: usize = 64 * 1024;
-/// Of so many reads from strangers one is judged by what the others see of it.
+/// Of so many reads from strangers that may end their connections, one is judged by what the
+/// others see of it.
 const BLAME_EVERY: u64 = 4;
 
 /// Hands bytes over. True if the application was behind already, got one more message by them, and
@@ -35,25 +39,33 @@ impl Net {
         self.reads += 1;
         let now = self.local(host);
         let watch = &mut self.hosts[host].watch;
+        // A byte alone ends nothing unless it is the first or ends a line.
+        let may_end = bytes.len() > 1 || bytes == b"\n" || watch.is_undecided(conn);
         let foreign = watch.on_bytes_in(conn, bytes, now);
         // After a jump back the node's time is ahead of the clock, and what is due is not known.
         let idle = self.now >= self.hosts[host].excused;
         let light = self.hosts[host].node.buffered() <= LIGHT;
-        let twins = self.reads % CUT_EVERY == 0 || (hostile && self.reads % BLAME_EVERY == 0);
-        let before = (twins && light).then(|| self.hosts[host].node.clone());
+        let cuts = self.reads % CUT_EVERY == 0 && self.steps >= self.copied + APART;
+        let blame = hostile && may_end && self.reads % BLAME_EVERY == 0;
+        let before = ((cuts || blame) && light).then(|| self.hosts[host].node.clone());
+        if cuts && light {
+            self.copied = self.steps;
+        }
         let node = &mut self.hosts[host].node;
         let read_on = received(node, conn, bytes, now);
         Rule::BackPressure.check(!read_on, || format!("{conn} is read though its host is behind"));
         let stays = foreign && node.is_open(conn) && !node.is_stopping();
         Rule::Dialect.check(!stays, || format!("host {host} listens to no dialect on {conn}"));
-        if let Some(twin) = before {
-            if node.is_open(conn) {
-                let piece = 1 + (self.reads / CUT_EVERY % 61) as usize;
-                check_cuts(node, twin, conn, bytes.chunks(piece), idle, now);
-            } else {
+        match before {
+            Some(twin) if !node.is_open(conn) => {
                 let others: Vec<ConnId> = self.hosts[host].sockets.keys().copied().collect();
                 check_others(&self.hosts[host].node, twin, conn, &others, now);
             }
+            Some(twin) if cuts => {
+                let piece = 1 + (self.reads / CUT_EVERY % 61) as usize;
+                check_cuts(node, twin, conn, bytes.chunks(piece), idle, now);
+            }
+            Some(_) | None => {}
         }
         self.pump(host);
     }

@@ -233,6 +233,11 @@ impl Watch {
         foreign
     }
 
+    /// It has brought blanks at most.
+    pub(crate) fn is_undecided(&self, conn: ConnId) -> bool {
+        self.undecided.contains_key(&conn)
+    }
+
     fn is_foreign(&mut self, conn: ConnId, bytes: &[u8]) -> bool {
         let Some(blanks) = self.undecided.get_mut(&conn) else { return false };
         let more = bytes.iter().position(|byte| !b" \t\r\n".contains(byte));
