@@ -5,6 +5,7 @@ use std::net::{TcpListener, TcpStream};
 use std::sync::mpsc;
 use std::thread::{self, JoinHandle};
 
+use peerline_testkit::reserved::Reserved;
 use peerline_testkit::vectors::{frame, frames};
 
 use crate::chat_program::PATIENCE;
@@ -20,10 +21,13 @@ fn pair(runtimes: [&str; 2]) -> [Piped; 2] {
     nodes
 }
 
-/// A BTPeer peer that answers so many visits, and tells what it was asked.
-fn btpeer(answers: Vec<Vec<Vec<u8>>>) -> (String, JoinHandle<Vec<(String, String)>>) {
-    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
-    let addr = listener.local_addr().unwrap().to_string();
+/// A BTPeer peer that answers so many visits, and tells what it was asked. After that it refuses.
+fn btpeer(
+    at: &Reserved,
+    answers: Vec<Vec<Vec<u8>>>,
+) -> (String, JoinHandle<Vec<(String, String)>>) {
+    let listener = at.listen();
+    let addr = at.addr().to_string();
     let serve = move |answers: Vec<Vec<u8>>| {
         let mut stream = accept(&listener);
         let asked = read_frame(&mut stream);
@@ -116,14 +120,16 @@ fn the_end_of_its_input_does_not_end_a_node() {
 fn a_node_joins_and_asks_guests() {
     let repl = |text: &str| frame("REPL", text.as_bytes());
     let row = "127.0.0.1:9 127.0.0.1 9";
-    let (addr, serving) = btpeer(vec![
+    let place = Reserved::new();
+    let visits = vec![
         vec![repl("some \u{1b}one")],
         vec![repl("x:1")],
         vec![repl("Join: peer added: y")],
         vec![repl("1"), repl(row)],
         vec![repl("a"), frame("DATA", &[0xff, 0])],
         vec![],
-    ]);
+    ];
+    let (addr, serving) = btpeer(&place, visits);
     let mut node = Piped::start(&["node"]);
     assert_eq!(node.ask(&format!("request btpeer:{addr} FGET a name")), "ok 1");
     assert_eq!(node.line("reply"), "reply 1 \"REPL\" \"some \\u001bone\"");
@@ -164,7 +170,9 @@ fn a_node_hears_of_chat_peers_and_of_refusals() {
     TcpStream::connect(&node.addr).unwrap().write_all(pong.as_bytes()).unwrap();
     assert_eq!(node.line("joined"), format!("joined able {addr} chat"));
     let repl = |kind: &str, text: &str| vec![frame(kind, text.as_bytes())];
-    let (full, serving) = btpeer(vec![repl("REPL", "x:1"), repl("ERRO", "Join: too many peers")]);
+    let place = Reserved::new();
+    let visits = vec![repl("REPL", "x:1"), repl("ERRO", "Join: too many peers")];
+    let (full, serving) = btpeer(&place, visits);
     assert_eq!(node.ask(&format!("join btpeer {full}")), format!("ok joining {full}"));
     assert_eq!(node.line("refused"), format!("refused {full} BTPeer Join: too many peers"));
     serving.join().unwrap();

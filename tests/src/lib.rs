@@ -19,6 +19,7 @@ pub mod net;
 pub mod oracle;
 pub mod originals;
 pub mod quality;
+pub mod reserved;
 pub mod swarm;
 pub mod vectors;
 

@@ -1,13 +1,14 @@
 //! The stage of real sockets: a runtime's nodes on the loopback interface, strangers beside them.
 
 use std::io::{ErrorKind, Read, Write};
-use std::net::{Shutdown, SocketAddr, TcpListener, TcpStream};
+use std::net::{Shutdown, SocketAddr, TcpStream};
 use std::time::{Duration, Instant};
 
 use peerline_proto::{Event, NodeId, PeerInfo, Receipt, Stats};
 
 use super::{Command, PATIENCE, Runtime, Setup, Stage, Subject};
 use crate::descriptors;
+use crate::reserved::Reserved;
 
 /// Open files that a process needs in which several stages run at once: two for each stranger of a
 /// crowd, on half a dozen stages.
@@ -19,6 +20,7 @@ pub struct Loopback<R: Runtime> {
     runtime: R,
     nodes: Vec<R::Subject>,
     strangers: Vec<Stranger>,
+    nowhere: Vec<Reserved>,
 }
 
 /// A raw connection to a node.
@@ -36,7 +38,7 @@ impl<R: Runtime> Loopback<R> {
     /// If the process may not have the sockets that the scripts need.
     pub fn new(runtime: R) -> Self {
         descriptors::allow(DESCRIPTORS).unwrap_or_else(|error| panic!("{error}"));
-        Self { runtime, nodes: Vec::new(), strangers: Vec::new() }
+        Self { runtime, nodes: Vec::new(), strangers: Vec::new(), nowhere: Vec::new() }
     }
 }
 
@@ -106,10 +108,11 @@ impl<R: Runtime> Stage for Loopback<R> {
         self.runtime.crowd()
     }
 
-    /// A port that was free a moment ago.
     fn nowhere(&mut self) -> SocketAddr {
-        let listener = TcpListener::bind("127.0.0.1:0").expect("loopback");
-        listener.local_addr().expect("a bound socket")
+        let reserved = Reserved::new();
+        let addr = reserved.addr();
+        self.nowhere.push(reserved);
+        addr
     }
 
     fn connect(&mut self, node: usize) -> usize {

@@ -355,6 +355,21 @@ impl<'a> Play<'a> {
             .unwrap_or_else(|| panic!("node {node} says nothing more after {:#?}", self.logs[node]))
     }
 
+    /// Waits for a node's next event: true, and not noted, if it is the one that may come `early`;
+    /// false if it is the `expected` one.
+    ///
+    /// # Panics
+    /// Like [`wait`](Self::wait).
+    pub fn comes_early(&mut self, node: usize, early: &str, expected: &str) -> bool {
+        let event = self.next(node);
+        let is_early = event == early;
+        if !is_early {
+            assert_eq!(event, expected, "node {node}, after {:#?}", self.logs[node]);
+            self.logs[node].push(event);
+        }
+        is_early
+    }
+
     /// Waits like [`wait`](Self::wait), while a stranger reads what it is told.
     ///
     /// # Panics

@@ -130,9 +130,18 @@ pub(super) fn reads_again(play: &mut Play<'_>) {
     };
     assert!(full.ends_with("bytes wait for the peer; the limit is 1048576"), "{full}");
     play.note(a, "can send no more");
-    still_talking(play, a, b);
+    // A driver on a loaded machine may find room at its socket still, and say so early.
+    play.broadcast(b, "STILL", "here", 1);
+    let mut early = false;
+    while play.comes_early(a, "writable stranger", "broadcast of b: STILL \"here\"") {
+        early = true;
+    }
     play.stage().listen(slow);
-    play.wait_while_hearing(a, slow, "writable stranger");
+    if early {
+        play.note(a, "writable stranger");
+    } else {
+        play.wait_while_hearing(a, slow, "writable stranger");
+    }
     send(play, "LAST", "now").expect("there is room");
     wait_for(play, a, |play| play.stage().heard(slow).contains("\"kind\":\"LAST\""));
     assert_eq!(play.stage().heard(slow).matches("\"kind\":\"BULK\"").count(), sent);
