@@ -47,6 +47,10 @@ impl Node {
     /// Dials where the node is said to be, unless too much is dialled or it was in vain of late.
     fn dial_for(&mut self, to: NodeId) -> Option<ConnId> {
         let peer = PeerId::Node(to);
+        // A second connection to a neighbour would only be its rival, and as slow as it.
+        if self.peers.conn(&peer).is_some() {
+            return None;
+        }
         let known = self.book.iter().filter(|(_, entry)| entry.peer.as_ref() == Some(&peer));
         let due = known.filter(|(_, entry)| entry.not_before <= self.now);
         let addr = due.map(|(addr, _)| addr).find(|addr| !self.is_listening(*addr))?;

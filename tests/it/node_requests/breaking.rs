@@ -46,6 +46,20 @@ fn whatever_routers_say_each_node_passes_a_try_once() {
     assert!(most >= 4, "{most}: no request went far");
 }
 
+#[test]
+fn a_neighbour_that_does_not_answer_is_not_dialled_once_more() {
+    let mut net = Net::new(5);
+    let hosts = network(&mut net, 2, &[(0, 1)]);
+    assert!(net.are_peers(hosts[0], hosts[1]));
+    net.freeze_pipe(1);
+    let id = ask(&mut net, hosts[0], hosts[1]).unwrap();
+    net.run_for(PATIENCE);
+    assert_eq!(net.connections_between(hosts[0], hosts[1]), 1);
+    let mut book = Book::default();
+    book.note(&mut net, hosts[0]);
+    assert_eq!(book.of(id).len(), 1, "{:?}", book.of(id));
+}
+
 /// How often each try of each request was sent, by its origin and by relays.
 fn passages(trace: &str) -> BTreeMap<(String, u64), usize> {
     let mut passages = BTreeMap::new();
