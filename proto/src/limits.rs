@@ -160,7 +160,7 @@ pub struct Limits {
     /// Longest delay before an address is dialled again. Default 1 h.
     pub backoff_max: Duration,
     /// Longest delay for bootstrap addresses and those that ever answered, while connections are
-    /// few. Default 30 s.
+    /// few. Default 15 s: with an unanswered dial before it, who is alone is back in half a minute.
     pub backoff_urgent: Duration,
     /// How long an address that reached ourselves is not dialled. Default 1 h.
     pub own_address: Duration,
@@ -483,7 +483,7 @@ pub(crate) const DEFAULTS: Limits = Limits {
     full_mesh: 12,
     backoff_base: Duration::from_secs(2),
     backoff_max: Duration::from_secs(3600),
-    backoff_urgent: Duration::from_secs(30),
+    backoff_urgent: Duration::from_secs(15),
     own_address: Duration::from_secs(3600),
     advertise_within: Duration::from_secs(240),
     addr_answer: 256,
