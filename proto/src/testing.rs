@@ -189,6 +189,12 @@ pub fn tree(node: &Node, stream: (NodeId, u32)) -> (Vec<ConnId>, Option<ConnId>)
     node.tree(stream)
 }
 
+/// What a node keeps beside queues, unfinished lines and events, part by part: its name, its bytes
+/// and their bound.
+pub fn kept(node: &Node) -> impl Iterator<Item = (&'static str, usize, usize)> + use<> {
+    node.kept().into_iter()
+}
+
 /// The time as a node has it: the latest it was told.
 pub fn time(node: &Node) -> Instant {
     node.time()

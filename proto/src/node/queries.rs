@@ -140,6 +140,21 @@ impl Node {
         self.links.buffered().saturating_add(self.events.charged()).saturating_add(waiting)
     }
 
+    /// What [`buffered`](Self::buffered) counts beside queues, lines and events, part by part: its
+    /// name, its bytes and their bound.
+    #[cfg(feature = "testing")]
+    pub(crate) fn kept(&self) -> [(&'static str, usize, usize); 5] {
+        let limits = self.config.limits();
+        let asked = limits.pending_bytes.saturating_add(limits.early_bytes);
+        [
+            ("requests", self.asked.bytes(), asked),
+            ("answers", self.answering.bytes(), limits.replay_bytes),
+            ("searches", self.seeks.bytes(), limits.held_bytes),
+            ("verdicts", self.verdicts.bytes(), limits.verdict_bytes),
+            ("walks", self.walks.bytes(), limits.walk_bytes),
+        ]
+    }
+
     /// The counters.
     pub fn stats(&self) -> Stats {
         self.stats

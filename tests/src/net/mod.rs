@@ -5,6 +5,7 @@
 //! every step the [rules](Rule) that hold for any node are checked on what the step touched, and
 //! every 1,000 steps on everything. How it runs is in `run`, what can go wrong in `faults`.
 
+mod asked;
 mod book;
 mod clock;
 mod faults;

@@ -382,6 +382,9 @@ impl Net {
         if let Event::Message(message) = &event {
             self.on_message(host, message);
         }
+        if let Event::Request(request) = &event {
+            self.answer(host, request);
+        }
         if self.keeps_events {
             self.hosts[host].events.push(event);
         }

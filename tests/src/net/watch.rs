@@ -11,6 +11,7 @@ use peerline_proto::{
 };
 
 use crate::guest_oracle;
+use crate::net::asked::Asked;
 use crate::net::book::is_full;
 use crate::net::pipe::READ_AT_ONCE;
 use crate::net::rules::Rule;
@@ -124,6 +125,8 @@ pub(crate) struct Watch {
     pub(crate) writable: u64,
     /// How connections ended.
     pub(crate) ends: BTreeMap<&'static str, u64>,
+    /// What it asked, until its end.
+    pub(super) asked: Asked,
 }
 
 impl Watch {
@@ -166,7 +169,8 @@ impl Watch {
         }
         // Whoever has spoken may be a rival that waits for the decision which of them stays.
         let spoke = |id| self.heard.contains_key(id) || self.dropped.contains(id);
-        let silent = self.open.iter().filter(|(id, _)| !spoke(*id));
+        let native = |id| !self.guests.contains(id);
+        let silent = self.open.iter().filter(|(id, _)| !spoke(*id) && native(*id));
         let dials = silent.filter(|(_, conn)| conn.dialled && !conn.up && !conn.by_application);
         let (dials, most) = (dials.count(), limits.max_dialing);
         Rule::NoDialStorm.check(dials <= most, || format!("{dials} dials are under way"));
@@ -314,6 +318,8 @@ impl Watch {
                 self.on_end(*conn, reason, false, now);
             }
             Event::Message(message) => self.on_message(node, message),
+            Event::Reply(reply) => self.asked.on_reply(reply),
+            Event::RequestFailed { request, .. } => self.asked.on_failure(*request),
             Event::Writable { peer } => {
                 self.owed.remove(peer);
                 self.writable += 1;
@@ -538,7 +544,12 @@ impl Watch {
             limits.queued_total.min(sockets * limits.send_queue) + sockets * limits.control_reserve;
         let unfinished: usize = self.unfinished.values().sum();
         let most = limits.event_queue + queues + unfinished + reads;
-        let held = node.buffered();
+        let mut held = node.buffered();
+        for (part, bytes, most) in testing::kept(node) {
+            Rule::Memory
+                .check(bytes <= most, || format!("{bytes} bytes of {part}; {most} at most"));
+            held -= bytes;
+        }
         Rule::Memory.check(held <= most, || format!("{held} bytes are held; {most} at most"));
         for peer in node.peers() {
             let most = limits.send_queue + limits.control_reserve;
@@ -574,6 +585,7 @@ impl Watch {
 
     /// After a shutdown everything is told, and every line accounted for.
     pub(crate) fn check_end(&self, node: &Node) {
+        self.asked.check_none_is_open();
         Rule::Grammar.check(self.up.is_empty(), || format!("{:?} never went", self.up));
         // Failures of one group that waited undelivered are told by their number alone.
         let untold = self.open.len() <= self.told_together;

@@ -14,7 +14,7 @@ use crate::swarm::{SECOND, becomes_whole, host_of};
 
 /// From the end of a long partition to one component: an unanswered dial of its last moment, the
 /// urgent back-off, and the same once more.
-const TOGETHER_WITHIN: Duration = Duration::from_secs(90);
+const TOGETHER_WITHIN: Duration = Duration::from_secs(60);
 /// From the start of a host that knows former peers' addresses to its first peer.
 const REJOINS_WITHIN: Duration = Duration::from_secs(30);
 /// Silent peers are gone, also where timers are late.

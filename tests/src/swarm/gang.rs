@@ -5,6 +5,8 @@ use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::time::Duration;
 
+use peerline_proto::testing::encode_frame;
+
 use crate::entropy::Entropy;
 use crate::net::{HostId, Net, Rule, Stranger};
 
@@ -43,7 +45,7 @@ impl Gang {
     /// One hostile act.
     pub(crate) fn act(&mut self, net: &mut Net, entropy: &mut Entropy) {
         let host = entropy.below(net.hosts() as u64) as HostId;
-        match entropy.below(17) {
+        match entropy.below(18) {
             0 => self.garbage(net, host, entropy),
             1 => self.oversize(net, host),
             2 => self.truncate(net, host, entropy),
@@ -60,6 +62,7 @@ impl Gang {
             13 => self.come_and_go(net, host),
             14 => self.hoard(net, host),
             15 => self.misdirect(net, host),
+            16 => self.visit(net, host, entropy),
             _ => self.break_up(net, entropy),
         }
         for stranger in self.open.iter().filter(|_| !self.deaf.is_empty()) {
@@ -274,6 +277,28 @@ impl Gang {
                  \"kind\":\"EVIL\",\"time\":1,\"ttl\":1,\"msg\":\"x\"}}\n"
             ),
         );
+    }
+
+    /// Speaks as a guest: a frame, or an object of chat that is new.
+    fn visit(&mut self, net: &mut Net, host: HostId, entropy: &mut Entropy) {
+        let (stranger, name) = (self.open(net, host), self.name());
+        let object = |kind: &str, msg: &str| {
+            let said = format!("\"originator\":\"{name}\",\"time\":\"1\"");
+            format!("{{\"msg_type\":\"{kind}\",\"msg\":{msg},{said}}}").into_bytes()
+        };
+        let frame = |kind: &str, text: &str| {
+            encode_frame(kind, text.as_bytes()).expect("four letters are a kind")
+        };
+        let said = match entropy.below(8) {
+            0 => object("PING", "[\"203.0.0.9\",9]"),
+            1 | 2 => object("BROADCAST", "\"heard\""),
+            3 => object("ADVERTISE", "0"),
+            4 => frame("JOIN", "able 203.0.0.9 9"),
+            5 => frame("LIST", ""),
+            6 => frame("QUIT", "able"),
+            _ => frame("ASK ", "what nobody knows"),
+        };
+        net.say(stranger, said);
     }
 
     fn break_up(&mut self, net: &mut Net, entropy: &mut Entropy) {

@@ -35,8 +35,8 @@ pub use report::{Report, Run};
 const SECOND: Duration = Duration::from_secs(1);
 const WARM_UP: Duration = Duration::from_secs(20);
 const STORM: Duration = Duration::from_secs(150);
-/// From the last fault to one component: the urgent back-off and an unanswered dial, twice.
-const WHOLE_WITHIN: Duration = Duration::from_secs(90);
+/// From the last fault to one component: an unanswered dial, and the urgent back-off.
+const WHOLE_WITHIN: Duration = Duration::from_secs(30);
 /// From the hello that one end had to one connection at both: the larger id's wait and the time to
 /// answer, with late timers.
 const AGREED_WITHIN: Duration = Duration::from_secs(15);
@@ -234,6 +234,7 @@ fn check_calm(net: &mut Net, run: &mut Run) {
         }
     }
     net.check_owed();
+    net.check_asked();
     check_quiet(net);
 }
 

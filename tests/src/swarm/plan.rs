@@ -59,13 +59,15 @@ pub enum Fault {
     NoRead,
     /// A host sends to one peer until it is told that the queue is full.
     Flood,
+    /// A host asks others, neighbours or not, more at once than it has neighbours.
+    Ask,
     /// A stranger does something hostile.
     Hostile,
 }
 
 impl Fault {
     /// All of them.
-    pub const ALL: [Self; 24] = [
+    pub const ALL: [Self; 25] = [
         Self::Reset,
         Self::Tear,
         Self::HalfClose,
@@ -89,6 +91,7 @@ impl Fault {
         Self::NoDrain,
         Self::NoRead,
         Self::Flood,
+        Self::Ask,
         Self::Hostile,
     ];
 }

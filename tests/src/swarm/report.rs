@@ -1,7 +1,7 @@
 //! What runs came to, one and all, as numbers and as a table.
 
 use std::collections::BTreeMap;
-use std::fmt;
+use std::fmt::{self, Write as _};
 use std::time::{Duration, Instant};
 
 use crate::net::{Net, Rule};
@@ -90,6 +90,9 @@ impl Run {
         }
         for host in 0..net.hosts() {
             self.probe("room again", net.said_writable(host));
+            let (answered, failed) = net.asked(host);
+            self.probe("request answered", answered);
+            self.probe("request failed", failed);
             for (name, count) in net.ends(host) {
                 self.probe(name, *count);
             }
@@ -179,6 +182,54 @@ impl Report {
             self.passed.push(run)
         }
         self.took = self.started.elapsed();
+    }
+
+    /// How long it took those runs that went well, or that had this at all: so many of a thousand
+    /// took no longer.
+    fn within(&self, per_mille: usize, of: impl Fn(&Run) -> Duration) -> Duration {
+        let mut all: Vec<Duration> = self.passed.iter().map(of).collect();
+        all.retain(|took| !took.is_zero());
+        all.sort_unstable();
+        let at = (all.len() * per_mille / 1_000).min(all.len().saturating_sub(1));
+        all.get(at).copied().unwrap_or_default()
+    }
+
+    /// A few lines for the log of a longer run, each beginning with `=> `.
+    pub fn summary(&self) -> String {
+        let first = self.passed.iter().chain(&self.failed).map(|run| run.seed).min();
+        let mut text = format!(
+            "=> {} seeds from {}, {} of them failed: {} steps, {:.0} simulated hours\n",
+            self.seeds,
+            first.unwrap_or_default(),
+            self.failed.len(),
+            self.steps,
+            self.simulated.as_secs_f64() / 3600.0
+        );
+        let [whole, together] = [Self::whole as fn(&Run) -> Duration, Self::together].map(|of| {
+            let [most, middle] = [990, 500].map(|per_mille| self.within(per_mille, of));
+            format!("{:.1} s, 99 of 100 {:.1} s", middle.as_secs_f64(), most.as_secs_f64())
+        });
+        let _infallible = writeln!(
+            text,
+            "=> whole after the last fault: half {whole}, all {:.1} s\n\
+             => whole after minutes parted: half {together}, all {:.1} s",
+            self.whole_after.as_secs_f64(),
+            self.together_after.as_secs_f64()
+        );
+        let faults: Vec<String> =
+            self.faults.iter().map(|(fault, count)| format!("{fault:?} {count}")).collect();
+        for some in faults.chunks(8) {
+            let _infallible = writeln!(text, "=> faults: {}", some.join(", "));
+        }
+        text.trim_end().to_owned()
+    }
+
+    fn whole(run: &Run) -> Duration {
+        run.whole_after
+    }
+
+    fn together(run: &Run) -> Duration {
+        run.together_after
     }
 }
 

@@ -225,6 +225,7 @@ impl Storm {
             Fault::NoDrain => self.stop_draining(net)?,
             Fault::NoRead => self.stop_reading(net)?,
             Fault::Flood => self.flood(net)?,
+            Fault::Ask => self.ask(net)?,
             Fault::Hostile => self.gang.act(net, &mut self.entropy),
         }
         Some(())
@@ -365,6 +366,18 @@ impl Storm {
         let host = self.some_host(net)?;
         net.read(host, false);
         self.later(net, 30_000, Heal::Read(host));
+        Some(())
+    }
+
+    fn ask(&mut self, net: &mut Net) -> Option<()> {
+        let from = self.some_host(net)?;
+        let within = self.entropy.millis(100, 30_000);
+        for _ in 0..self.entropy.between(1, 12) {
+            let to = self.entropy.below(net.hosts() as u64) as HostId;
+            if to != from {
+                net.ask(from, to, within);
+            }
+        }
         Some(())
     }
 
