@@ -1,4 +1,5 @@
-//! Runs seeds of the simulator and prints what came of them: `swarm [count [first [hosts]]]`.
+//! Runs seeds of the simulator and prints what came of them: `swarm [count [first [hosts]]]`. With
+//! `PEERLINE_TRACE` set it tells also what happened, of a run that failed or of one alone.
 
 use peerline_testkit::swarm::{Options, run};
 
@@ -10,9 +11,11 @@ fn main() {
     options.hosts = args.next().map(|hosts| hosts as usize);
     options.trace = std::env::var_os("PEERLINE_TRACE").is_some();
     let report = run(&options);
-    for run in report.failed.iter().filter(|run| !run.trace.is_empty()) {
+    let shown = report.failed.iter().chain(report.passed.iter().filter(|_| count == 1));
+    for run in shown.filter(|run| !run.trace.is_empty()) {
         println!("{}", run.trace);
     }
     print!("{report}");
+    println!("{}", report.summary());
     std::process::exit(i32::from(!report.failed.is_empty()));
 }

@@ -41,10 +41,13 @@ fn sim_regress() {
 fn sim_swarm() {
     let count = number("PEERLINE_SEEDS").unwrap_or(4);
     let report = run(&Options::new(number("PEERLINE_SEED_BASE").unwrap_or(0), count));
+    println!("{}", report.summary());
     check(&report);
     if count >= 2_048 {
-        let rare: Vec<_> = report.faults.iter().filter(|(_, count)| **count < 1_000).collect();
+        let due = 1_000;
+        let rare: Vec<_> = report.faults.iter().filter(|(_, count)| **count < due).collect();
         assert!(rare.is_empty(), "too few of {rare:?}");
+        println!("=> each kind of fault at least {due} times");
         let never: Vec<_> = report.probes.iter().filter(|(_, count)| **count == 0).collect();
         assert!(never.is_empty(), "never seen: {never:?}");
     }
