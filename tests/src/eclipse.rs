@@ -51,6 +51,8 @@ pub struct Outcome {
     pub of_new: f64,
     /// Attackers among the eight before the restart.
     pub before: usize,
+    /// Dials after a restart without anchors until there were eight connections.
+    pub dials: u32,
 }
 
 /// Plays one attack.
@@ -63,8 +65,9 @@ pub fn play(attack: &Attack, seed: u64) -> Outcome {
     let (of_tried, of_new) = victim.shares();
     let before = victim.hostile(&victim.outbound);
     let restarted = [true, false].map(|anchored| victim.restart(anchored));
-    let eclipsed = restarted.map(|outbound| victim.hostile(&outbound) == OUTBOUND);
-    Outcome { with_anchors: eclipsed[0], without: eclipsed[1], of_tried, of_new, before }
+    let dials = restarted[1].dials;
+    let eclipsed = restarted.map(|after| after.hostile(&after.outbound) == OUTBOUND);
+    Outcome { with_anchors: eclipsed[0], without: eclipsed[1], of_tried, of_new, before, dials }
 }
 
 struct Victim {
@@ -76,6 +79,7 @@ struct Victim {
     /// The oldest first.
     outbound: Vec<SocketAddr>,
     seed: u64,
+    dials: u32,
 }
 
 /// What an address is, told by its first byte.
@@ -119,7 +123,7 @@ impl Victim {
         key.iter_mut().for_each(|byte| *byte = entropy.below(256) as u8);
         let (book, outbound) = (AddressBook::new(&limits, true, key), Vec::new());
         let now = Instant::ZERO;
-        Self { attack: *attack, entropy, limits, book, now, outbound, seed }
+        Self { attack: *attack, entropy, limits, book, now, outbound, seed, dials: 0 }
     }
 
     fn peer() -> PeerId {
@@ -150,6 +154,7 @@ impl Victim {
 
     /// Dials; the connection ends at once unless it is to stay.
     fn try_out(&mut self, addr: SocketAddr, stays: bool) -> bool {
+        self.dials += 1;
         self.book.dialled(addr, self.now + Duration::from_secs(20));
         if !self.answers(addr) {
             self.book.failed(addr, self.now);
@@ -227,8 +232,8 @@ impl Victim {
         self.connect();
     }
 
-    /// Its outbound connections after a restart from what it saved.
-    fn restart(&self, anchored: bool) -> Vec<SocketAddr> {
+    /// What it is after a restart from what it saved.
+    fn restart(&self, anchored: bool) -> Self {
         let start = Start::new(self.now, UnixTime::from_millis(1 << 40));
         let mut book = self.book.clone();
         if !anchored {
@@ -240,7 +245,7 @@ impl Victim {
         let start = Start::new(after.now, UnixTime::from_millis((1 << 40) + 60_000));
         after.book.import(&saved, start, after.now).expect("what was saved");
         after.connect();
-        after.outbound
+        after
     }
 
     fn hostile(&self, outbound: &[SocketAddr]) -> usize {
