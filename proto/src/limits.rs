@@ -68,7 +68,8 @@ pub struct Limits {
     /// Connections we open on our own account. Default 8, as Bitcoin Core.
     pub target_outbound: usize,
     /// Mean time between two feelers, when all connections of our own are there: dials that only
-    /// test an address. Default 120 s, as Bitcoin Core.
+    /// test an address. As long until another takes the place of one of two peers of a network
+    /// group. Default 120 s, as Bitcoin Core.
     pub feeler_every: Duration,
     /// Mean time until another takes the place of the peer of least use among those we dialled.
     /// Default 10 min: a connection still lives for an hour, and in a parted network of a hundred

@@ -97,9 +97,7 @@ pub enum Bug {
     NoGroups,
     /// Nobody gives way to one that dials us.
     NoEviction,
-    /// Nobody who dialled us is protected by his network group.
-    NoPlaces,
-    /// Nor by being near.
+    /// Nobody who dialled us is protected by being near.
     NoNear,
     /// Nor by his news.
     NoNews,
@@ -154,13 +152,12 @@ impl Bug {
     ];
 
     /// Those that break no rule, but make something worse: each a part of the overlay left out.
-    pub const PARTS: [Self; 10] = [
+    pub const PARTS: [Self; 9] = [
         Self::NoFeeler,
         Self::NoHoming,
         Self::NoRotation,
         Self::NoGroups,
         Self::NoEviction,
-        Self::NoPlaces,
         Self::NoNear,
         Self::NoNews,
         Self::NoOld,

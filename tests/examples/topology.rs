@@ -1,5 +1,5 @@
 //! Prints who finds whom: `topology [NODES [SEEDS [SCENARIO]]]`, the scenario one of `crowd`,
-//! `halves`, `anew`, `mute`, `flood`, `siege`, `groups` and `restless`, else all.
+//! `halves`, `anew`, `mute`, `flood`, `siege`, `groups`, `holes` and `restless`, else all.
 //!
 //! In a build with `--cfg peerline_planted` each part of the overlay is left out in turn, so that
 //! one sees what it is good for; there SCENARIO may be `PART`, the part's name.
@@ -31,10 +31,11 @@ fn settings() -> Vec<(String, Config)> {
 fn concerns(scenario: &str, part: &str) -> bool {
     let parts: &[&str] = match scenario {
         "crowd" => &["NoEviction"],
-        "halves" => &["NoFeeler", "NoHoming", "NoRotation"],
-        "anew" => &["NoFeeler", "NoHoming", "NoRotation"],
-        "siege" => &["NoEviction", "NoPlaces", "NoNear", "NoNews", "NoOld", "NoDiscouragement"],
+        "halves" => &["NoFeeler", "NoRotation"],
+        "anew" => &["NoFeeler", "NoHoming"],
+        "siege" => &["NoEviction", "NoNear", "NoNews", "NoOld", "NoDiscouragement"],
         "groups" => &["NoGroups"],
+        "holes" => &["NoRotation"],
         _ => &[],
     };
     part == "everything" || parts.contains(&part)
@@ -45,7 +46,8 @@ fn main() {
     let count: usize = args.next().and_then(|text| text.parse().ok()).unwrap_or(100);
     let seeds: u64 = args.next().and_then(|text| text.parse().ok()).unwrap_or(3);
     let only = args.next();
-    let scenarios = ["crowd", "halves", "anew", "mute", "flood", "siege", "groups", "restless"];
+    let scenarios =
+        ["crowd", "halves", "anew", "mute", "flood", "siege", "groups", "holes", "restless"];
     for scenario in scenarios {
         if only.as_deref().is_some_and(|only| only != scenario) {
             continue;
@@ -87,9 +89,16 @@ fn play(scenario: &str, count: usize, seed: u64, config: &Config) -> String {
             let rows = format!("taken {taken:?}\n    honest first {first:?}");
             format!("\n    {rows}\n    honest last {last:?}\n    garbage {garbage:?}\n   ")
         }
+        "holes" => {
+            let each = Duration::from_secs(1200);
+            format!("deaf {:?}", topology::black_holes(40, each, seed, config))
+        }
         "groups" => {
-            let (share, lost) = topology::two_networks(count, seed, config);
-            format!("{share:.0} % of what they opened is his; {lost} have nobody else")
+            let lasts = Duration::from_secs(1800);
+            let (share, most, lost) = topology::two_networks(count, seed, lasts, config);
+            format!(
+                "{share:.0} % of what they opened is his; {most} have most with him, {lost} all"
+            )
         }
         _ => {
             let (missed, wanted, rotated, evicted) =

@@ -60,7 +60,23 @@ fn honest_peers_stay_when_a_node_is_overrun() {
     let first = topology::overrun(true, 1, &usual());
     assert!(first.honest.0 == 24 && first.honest.1 >= 20, "{first:?}");
     let last = topology::overrun(false, 1, &usual());
-    assert!(last.honest.0 == 24 && last.honest.1 >= 10, "{last:?}");
+    let [near, news, _] = last.of_these;
+    assert!(last.honest.0 == 24 && near >= 6 && news >= 3, "{last:?}");
+}
+
+#[test]
+fn who_has_two_network_groups_gets_two_of_the_connections() {
+    let (share, most, _) = topology::two_networks(30, 1, 600 * SECOND, &usual());
+    assert!(share <= 30.0 && most <= 3, "{share:.0} %, {most} have most with him");
+}
+
+#[test]
+fn who_met_only_those_that_pass_on_nothing_finds_others() {
+    let mut limits = usual().limits().clone();
+    limits.rotate_every = 10 * SECOND;
+    let config = Config::builder().limits(limits).build().unwrap();
+    let deaf = topology::black_holes(20, 60 * SECOND, 1, &config);
+    assert!(deaf[0] >= 3 && deaf[6] * 2 <= deaf[0], "{deaf:?}");
 }
 
 #[test]
@@ -232,6 +248,6 @@ fn an_address_that_broke_the_protocol_is_refused_only_where_it_is_crowded() {
         assert_eq!(says(5, bad, &hello(5)), (1, 3, true), "it is half full");
         assert_eq!(says(6, good, &hello(6)), (1, 4, false));
         assert_eq!(says(7, good, &hello(7)), (1, 4, false), "the discouraged one gives way");
-        assert_eq!(says(8, good, &hello(8)), (1, 4, true), "and nobody else does");
+        assert_eq!(says(8, good, &hello(8)), (1, 4, false), "then the youngest");
     });
 }

@@ -54,17 +54,12 @@ impl Book {
     }
 
     /// An address worth a short connection to see whether it is alive: one whose place another
-    /// wants, else one that others told.
-    pub(crate) fn feeler(&self, now: Instant, rng: &mut Rng) -> Option<SocketAddr> {
-        let mut fits = |_: SocketAddr, entry: &Entry| {
-            !entry.linked && !entry.is_trying(now) && self.due(entry, false) <= now
-        };
-        let tested = self
-            .collisions
-            .iter()
-            .map(|collision| collision.incumbent)
-            .find(|addr| self.entries.get(addr).is_some_and(|entry| fits(*addr, entry)));
-        tested.or_else(|| self.draw(Pool::New, rng, &mut fits))
+    /// wants.
+    pub(crate) fn feeler(&self, now: Instant) -> Option<SocketAddr> {
+        let fits =
+            |entry: &Entry| !entry.linked && !entry.is_trying(now) && self.due(entry, false) <= now;
+        let mut tested = self.collisions.iter().map(|collision| collision.incumbent);
+        tested.find(|addr| self.entries.get(addr).is_some_and(fits))
     }
 
     /// An address that the application gave: due, and not one that `skip` says no to.

@@ -275,7 +275,7 @@ fn a_good_address_gives_way_only_after_a_dial_to_it_failed() {
     let Collision { incumbent, challenger } = book.collisions[0];
     assert!(is_tried(&book, incumbent) && !is_tried(&book, challenger));
     let later = seconds(1000);
-    assert_eq!(book.feeler(later, &mut rng), Some(incumbent), "what is in question comes first");
+    assert_eq!(book.feeler(later), Some(incumbent));
     let mut passed = book.clone();
     passed.reached(incumbent, &guest(), later, &mut rng);
     assert!(is_tried(&passed, incumbent) && !is_tried(&passed, challenger));
@@ -352,7 +352,6 @@ fn the_only_address_that_is_due_and_wanted_is_found() {
     let due = book.next_due(false, seconds(0), &mut skip).unwrap();
     assert_eq!(book.select(false, due, &mut rng, &mut skip), Some(addr(100)));
     assert_eq!(book.select(false, due.earlier(Duration::from_nanos(1)), &mut rng, &mut skip), None);
-    assert_eq!(Book::new(&Limits::default(), true, (1, 2)).feeler(due, &mut rng), None);
 }
 
 #[test]
@@ -371,15 +370,15 @@ fn while_connections_are_few_one_draw_in_four_begins_with_what_was_given() {
 }
 
 #[test]
-fn a_feeler_goes_to_what_was_told_and_never_to_a_connected_one() {
+fn a_feeler_goes_to_what_is_in_question_alone_and_not_while_it_is_dialled() {
     let (mut book, mut rng) = book(10_000);
     book.reached(addr(1), &guest(), seconds(0), &mut rng);
     book.add_bootstrap(addr(2), seconds(0), &mut rng);
-    assert_eq!(book.feeler(seconds(0), &mut rng), None);
     book.learn(addr(3), None, teller(), seconds(0), &mut rng);
-    assert_eq!(book.feeler(seconds(0), &mut rng), Some(addr(3)));
-    book.dialled(addr(3), seconds(20));
-    assert_eq!(book.feeler(seconds(0), &mut rng), None);
-    book.failed(addr(3), seconds(1), &mut rng);
-    assert_eq!(book.feeler(seconds(1), &mut rng), None, "it rests");
+    assert_eq!(book.feeler(seconds(0)), None);
+    reached_of_one_group(&mut book, &mut rng, 400);
+    let first = book.feeler(seconds(1000)).unwrap();
+    assert!(book.collisions.iter().any(|collision| collision.incumbent == first));
+    book.dialled(first, seconds(1020));
+    assert_ne!(book.feeler(seconds(1000)), Some(first));
 }

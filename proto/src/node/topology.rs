@@ -10,7 +10,6 @@ use crate::config::{Config, Listen};
 use crate::error::{ByeReason, CloseReason};
 use crate::event::Event;
 use crate::group::{Group, canonical, is_local};
-use crate::hash::SipHasher;
 use crate::id::{ConnId, PeerId, Side};
 use crate::node::Node;
 use crate::node::part::Parting;
@@ -54,21 +53,39 @@ impl Node {
         if busy || self.events.is_over() || around.outbound < targets.outbound {
             return;
         }
-        let drawn = match probe {
-            Probe::Rotation => {
-                let peers = around.peers.len().saturating_add(around.dialing);
-                let room = peers < targets.max_peers;
-                let mut groups = Groups::new(false, &around);
-                self.select(false, &around, &mut groups).filter(|_| room)
-            }
-            Probe::Feeler => self.draw_feeler(&around),
+        // Where two share a group that was all there was, it need not wait for the next rotation.
+        let other = match probe {
+            Probe::Rotation => self.draw_other(false, &around),
+            Probe::Feeler if self.is_crowded() => self.draw_other(true, &around),
+            Probe::Feeler => None,
+        };
+        let (drawn, probe) = match other {
+            None if probe == Probe::Feeler => (self.draw_feeler(&around), Probe::Feeler),
+            _ => (other, Probe::Rotation),
         };
         let Some(addr) = drawn else { return };
         let conn = self.open_dial(addr);
         self.overlay.probing(conn, probe);
     }
 
-    /// An address to feel for: one that was given, or one that the book wants to know more of.
+    /// An address that may take a place; of a group `apart`, one that no connection of ours is in.
+    fn draw_other(&mut self, apart: bool, around: &Surroundings) -> Option<SocketAddr> {
+        let peers = around.peers.len().saturating_add(around.dialing);
+        if peers >= self.targets().max_peers {
+            return None;
+        }
+        let exempt = self.config.private_exempt();
+        let mut groups = Groups::new(false, around);
+        let drawn = self.select(false, around, &mut groups);
+        drawn.filter(|addr| !apart || !around.groups.contains(&Group::of(*addr, exempt)))
+    }
+
+    /// Whether two connections of ours are in one network group.
+    fn is_crowded(&self) -> bool {
+        !rotate::crowded(&self.outbound().collect::<Vec<Outbound>>()).is_empty()
+    }
+
+    /// An address to feel for: one that was given, or one whose place in the book another wants.
     fn draw_feeler(&mut self, around: &Surroundings) -> Option<SocketAddr> {
         let home = self.overlay.goes_home(self.book.len(), &mut self.rng);
         #[cfg(peerline_planted)]
@@ -79,7 +96,7 @@ impl Node {
             around.has(addr, peer) || overlay.discouraged.is_marked(addr.ip(), now)
         };
         let given = if home { book.given(now, rng, &mut skip) } else { None };
-        given.or_else(|| book.feeler(now, rng).filter(|addr| !skip(*addr, None)))
+        given.or_else(|| book.feeler(now).filter(|addr| !skip(*addr, None)))
     }
 
     // ---- peers that come ----
@@ -140,16 +157,13 @@ impl Node {
             return;
         }
         let exempt = self.config.private_exempt();
-        let key = self.overlay.key(&mut self.rng);
         let inbound = self.peers.iter().filter_map(|(_, conn)| {
             let conn = conn?;
             let link = self.links.get(conn).filter(|link| link.side == Side::Listener)?;
             let Phase::Ready(ready) = &link.phase else { return None };
-            let group = Group::of(link.addr, exempt);
             Some(Inbound {
                 conn,
-                group,
-                place: place(group, key),
+                group: Group::of(link.addr, exempt),
                 round_trip: ready.alive.round_trip(),
                 news: ready.news.last,
                 since: ready.since,
@@ -161,7 +175,6 @@ impl Node {
         let classes = Classes::USUAL;
         #[cfg(peerline_planted)]
         let classes = match self.config.limits().planted {
-            Some(crate::planted::Bug::NoPlaces) => Classes { place: 0, ..classes },
             Some(crate::planted::Bug::NoNear) => Classes { near: 0, ..classes },
             Some(crate::planted::Bug::NoNews) => Classes { news: 0, ..classes },
             Some(crate::planted::Bug::NoOld) => Classes { old: 0, ..classes },
@@ -250,11 +263,19 @@ impl Node {
 
     /// The peers that we dialled, each by the connection that carries it.
     fn outbound(&self) -> impl Iterator<Item = Outbound> {
+        let exempt = self.config.private_exempt();
+        let group = move |addr| Group::of(addr, exempt);
+        #[cfg(peerline_planted)]
+        let group = move |addr| match self.is_planted(crate::planted::Bug::NoGroups) {
+            true => Group::Exempt(addr),
+            false => group(addr),
+        };
         let carried = |conn: ConnId, peer: &PeerId| self.peers.conn(peer) == Some(conn);
         self.ready_outbound().filter(move |(conn, _, ready)| carried(*conn, &ready.peer)).map(
-            |(conn, addr, ready)| Outbound {
+            move |(conn, addr, ready)| Outbound {
                 conn,
                 addr,
+                group: group(addr),
                 since: ready.since,
                 news: ready.news.count,
                 asked: self.overlay.is_asked_for(conn),
@@ -313,18 +334,4 @@ fn skips<'a>(
             || !groups.may(Group::of(addr, exempt))
             || overlay.discouraged.is_marked(addr.ip(), now)
     }
-}
-
-/// A group's place in our own order of groups.
-fn place(group: Group, key: (u64, u64)) -> u64 {
-    let mut hasher = SipHasher::new(key);
-    match group {
-        Group::V4(bytes) => hasher.write(&bytes),
-        Group::V6(bytes) => hasher.write(&bytes),
-        Group::Exempt(addr) => match addr.ip() {
-            IpAddr::V4(ip) => hasher.write(&ip.octets()),
-            IpAddr::V6(ip) => hasher.write(&ip.octets()),
-        },
-    }
-    hasher.finish()
 }

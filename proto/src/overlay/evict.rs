@@ -1,8 +1,8 @@
-//! Who gives way when a peer dials us and there is no room: as Bitcoin Core decides it.
+//! Who gives way when a peer dials us and there is no room: nearly as Bitcoin Core decides it.
 //!
-//! Peers are protected by what an attacker cannot have at will: a place in the network that we
-//! draw, a short way to us, news before the others, age. Of the rest the youngest of the most
-//! crowded network group goes. Decides, and closes nothing.
+//! Peers are protected by what an attacker cannot have at will: a short way to us, news before the
+//! others, age. Of the rest the youngest of the most crowded network group goes. Decides, and
+//! closes nothing.
 
 use alloc::vec::Vec;
 use core::cmp::Reverse;
@@ -15,8 +15,6 @@ use crate::time::Instant;
 /// How many peers each class protects.
 #[derive(Copy, Clone, Debug)]
 pub(crate) struct Classes {
-    /// By their network group, in an order that nobody else knows.
-    pub(crate) place: usize,
     /// By their round trip: nobody can be nearer than he is.
     pub(crate) near: usize,
     /// By the last broadcast that they were the first to bring.
@@ -27,7 +25,7 @@ pub(crate) struct Classes {
 
 impl Classes {
     /// As Bitcoin Core.
-    pub(crate) const USUAL: Self = Self { place: 4, near: 8, news: 4, old: 50 };
+    pub(crate) const USUAL: Self = Self { near: 8, news: 4, old: 50 };
 }
 
 /// A peer that dialled us.
@@ -35,8 +33,6 @@ impl Classes {
 pub(crate) struct Inbound {
     pub(crate) conn: ConnId,
     pub(crate) group: Group,
-    /// The group's place in our own order of groups.
-    pub(crate) place: u64,
     pub(crate) round_trip: Option<Duration>,
     /// When it last was the first to bring a broadcast.
     pub(crate) news: Option<Instant>,
@@ -52,8 +48,6 @@ pub(crate) fn victim(mut peers: Vec<Inbound>, classes: Classes) -> Option<ConnId
     if let Some(youngest) = unwanted.max_by_key(|peer| peer.since) {
         return Some(youngest.conn);
     }
-    peers.sort_by_key(|peer| peer.place);
-    protect(&mut peers, classes.place, |_| true);
     peers.sort_by_key(|peer| peer.round_trip.unwrap_or(Duration::MAX));
     protect(&mut peers, classes.near, |peer| peer.round_trip.is_some());
     peers.sort_by_key(|peer| Reverse(peer.news));
@@ -95,7 +89,6 @@ mod tests {
         let peer = |index: u32| Inbound {
             conn: conn(index),
             group: Group::V4([1, index as u8]),
-            place: u64::from(index),
             round_trip: None,
             news: None,
             since: Instant::ZERO + Duration::from_secs(u64::from(index)),
@@ -105,10 +98,12 @@ mod tests {
     }
 
     #[test]
-    fn few_peers_are_all_protected() {
+    fn nobody_goes_where_all_are_protected() {
         assert_eq!(victim_of(peers(0)), None);
-        assert_eq!(victim_of(peers(4)), None);
-        assert_eq!(victim_of(peers(5)), Some(conn(4)));
+        assert_eq!(victim_of(peers(1)), Some(conn(0)));
+        let mut near = peers(8);
+        near.iter_mut().for_each(|peer| peer.round_trip = Some(Duration::ZERO));
+        assert_eq!(victim_of(near), None);
     }
 
     #[test]
@@ -132,7 +127,6 @@ mod tests {
             all.iter_mut().filter(|peer| peer.conn == conn(63)).for_each(change);
             victim_of(all)
         };
-        assert_eq!(spared(|peer| peer.place = 0), Some(conn(62)));
         assert_eq!(spared(|peer| peer.round_trip = Some(Duration::ZERO)), Some(conn(62)));
         assert_eq!(spared(|peer| peer.news = Some(Instant::ZERO)), Some(conn(62)));
         assert_eq!(spared(|peer| peer.since = Instant::ZERO), Some(conn(62)));

@@ -3,8 +3,8 @@
 //!
 //! Up to [`Limits::full_mesh`] known addresses, everyone dials everyone; above, up to
 //! [`Limits::target_outbound`] at random, each of another network group while the book knows
-//! another. Then one address after the other is felt for, and now and then one takes the place of
-//! the peer of least use. Dials and closes nothing itself.
+//! another. Then bootstrap addresses, and those whose place in the book another wants, are felt
+//! for, and now and then one takes the place of the peer of least use. Dials and closes nothing.
 
 mod discouraged;
 pub(crate) mod evict;
@@ -52,8 +52,6 @@ pub(crate) struct Overlay {
     /// Where we are seen from outside.
     pub(crate) external: Option<IpAddr>,
     pub(crate) discouraged: Discouraged,
-    /// By which groups are put in an order of our own; drawn when it is first needed.
-    key: Option<(u64, u64)>,
     feeler_every: Duration,
     rotate_every: Duration,
     isolated_after: Duration,
@@ -69,7 +67,6 @@ impl Overlay {
             asked: BTreeSet::new(),
             external: None,
             discouraged: Discouraged::new(limits),
-            key: None,
             feeler_every: limits.feeler_every,
             rotate_every: limits.rotate_every,
             isolated_after: limits.isolated_after,
@@ -155,16 +152,11 @@ impl Overlay {
         self.probe.filter(|(probe, _)| *probe == conn).map(|(_, purpose)| purpose)
     }
 
-    /// Whether this feeler goes to a bootstrap address rather than to any other. They are where
+    /// Whether this feeler goes to a bootstrap address. They are where
     /// parts of a network that lost each other meet again: above all a bootstrap node that begins
     /// anew knows nobody, and everybody else has as many peers as it wants.
     pub(crate) fn goes_home(&self, known: usize, rng: &mut Rng) -> bool {
         rng.below(u64::try_from(known).unwrap_or(u64::MAX)) < HOMING
-    }
-
-    /// The key of our own order of groups.
-    pub(crate) fn key(&mut self, rng: &mut Rng) -> (u64, u64) {
-        *self.key.get_or_insert_with(|| (rng.u64(), rng.u64()))
     }
 }
 

@@ -4,10 +4,12 @@
 //! they brought: they are the anchors, by which we find back after a restart. Decides, and closes
 //! nothing.
 
+use alloc::collections::BTreeSet;
 use alloc::vec::Vec;
 use core::cmp::Reverse;
 use core::net::SocketAddr;
 
+use crate::group::Group;
 use crate::id::ConnId;
 use crate::limits::ANCHORS;
 use crate::time::Instant;
@@ -17,6 +19,7 @@ use crate::time::Instant;
 pub(crate) struct Outbound {
     pub(crate) conn: ConnId,
     pub(crate) addr: SocketAddr,
+    pub(crate) group: Group,
     pub(crate) since: Instant,
     /// Broadcasts that it was the first to bring.
     pub(crate) news: u64,
@@ -24,16 +27,25 @@ pub(crate) struct Outbound {
     pub(crate) asked: bool,
 }
 
-/// Whose place another takes: of those neither the application's nor an anchor nor `new`, the one
-/// that brought least news an hour, and of equals the youngest.
+/// Whose place another takes: of those neither the application's nor an anchor nor `new`, first one
+/// whose network group has another, then the one that brought least news an hour, and of equals the
+/// youngest.
 pub(crate) fn least_useful(mut peers: Vec<Outbound>, new: ConnId, now: Instant) -> Option<ConnId> {
     peers.sort_by_key(|peer| (peer.since, peer.conn));
+    let crowded = crowded(&peers);
     let may_go = peers.iter().skip(ANCHORS).filter(|peer| !peer.asked && peer.conn != new);
     let least = may_go.min_by_key(|peer| {
         let seconds = now.saturating_since(peer.since).as_secs().max(1);
-        (peer.news.saturating_mul(3600) / seconds, Reverse(peer.since), Reverse(peer.conn))
+        let alone = !crowded.contains(&peer.group);
+        (alone, peer.news.saturating_mul(3600) / seconds, Reverse(peer.since), Reverse(peer.conn))
     });
     least.map(|peer| peer.conn)
+}
+
+/// The groups that more than one of these is in.
+pub(crate) fn crowded(peers: &[Outbound]) -> BTreeSet<Group> {
+    let mut seen = BTreeSet::new();
+    peers.iter().map(|peer| peer.group).filter(|group| !seen.insert(*group)).collect()
 }
 
 /// The addresses of the two oldest.
@@ -58,6 +70,7 @@ mod tests {
         let peer = |(index, news): (u32, &u64)| Outbound {
             conn: conn(index),
             addr: SocketAddr::from((Ipv4Addr::from(index), 1)),
+            group: Group::V4([1, index as u8]),
             since: Instant::ZERO + Duration::from_secs(u64::from(index)),
             news: *news,
             asked: false,
@@ -74,6 +87,17 @@ mod tests {
         assert_eq!(goes(peers(&[0, 0, 9, 2, 9])), Some(conn(3)));
         assert_eq!(goes(peers(&[0, 0, 3, 3, 3])), Some(conn(4)), "of equals the youngest");
         assert_eq!(goes(peers(&[0, 0])), None);
+    }
+
+    #[test]
+    fn who_shares_a_group_goes_before_who_brought_less() {
+        let mut all = peers(&[9, 9, 0, 9, 9, 8]);
+        for peer in all.iter_mut().filter(|peer| [conn(0), conn(3), conn(4)].contains(&peer.conn)) {
+            peer.group = Group::V4([9, 9]);
+        }
+        assert_eq!(crowded(&all), BTreeSet::from([Group::V4([9, 9])]));
+        assert_eq!(goes(all), Some(conn(4)));
+        assert_eq!(goes(peers(&[9, 9, 0, 9, 9, 8])), Some(conn(2)));
     }
 
     #[test]

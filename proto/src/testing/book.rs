@@ -89,8 +89,8 @@ impl AddressBook {
     }
 
     /// Whom to test.
-    pub fn feeler(&mut self, now: Instant) -> Option<SocketAddr> {
-        self.book.feeler(now, &mut self.rng)
+    pub fn feeler(&self, now: Instant) -> Option<SocketAddr> {
+        self.book.feeler(now)
     }
 
     /// The addresses to begin with after a start.

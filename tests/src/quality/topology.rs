@@ -170,6 +170,8 @@ fn nonsense(number: u64, way: usize) -> Vec<u8> {
 pub struct Besieged {
     /// Honest inbound peers before and after.
     pub honest: (usize, usize),
+    /// Of those at the end that came by their own dials: who is near, who brought news, others.
+    pub of_these: [usize; 3],
     /// How many gave way.
     pub evicted: u64,
     /// How many newcomers, honest ones, have a peer at the end, of how many.
@@ -206,19 +208,37 @@ impl Siege {
         self.net.run_for(SECOND / 5);
     }
 
+    /// The attackers from this number on come, all before any that gave way may dial again.
+    fn wave(&mut self, from: usize) {
+        for number in from..self.attackers {
+            self.dial(self.attacker(number));
+            self.net.run_for(SECOND / 10);
+        }
+        self.net.run_for(SECOND);
+    }
+
     /// An application dials the besieged node.
     fn dial(&mut self, index: usize) {
         let addr = self.net.places[0].expect("it listens");
         self.net.with_node(index, |node, now| node.dial(addr, now).is_ok());
     }
 
-    fn is_honest_peer(&self, index: usize) -> bool {
+    /// Whether it is there by its own dial: the besieged node also dials those that gave way.
+    fn is_inbound(&self, index: usize) -> bool {
         let id = PeerId::Node(self.net.node(index).id());
-        self.net.node(0).peer(&id).is_some()
+        self.net.node(0).peer(&id).is_some_and(|peer| peer.side == Side::Listener)
     }
 
     fn honest_peers(&self) -> usize {
-        (1..=self.honest).filter(|index| self.is_honest_peer(*index)).count()
+        let is_peer = |index: &usize| {
+            let id = PeerId::Node(self.net.node(*index).id());
+            self.net.node(0).peer(&id).is_some()
+        };
+        (1..=self.honest).filter(is_peer).count()
+    }
+
+    fn among(&self, these: std::ops::RangeInclusive<usize>) -> usize {
+        these.filter(|index| self.is_inbound(*index)).count()
     }
 
     fn attacker(&self, number: usize) -> usize {
@@ -242,15 +262,17 @@ pub fn all_places_taken(seed: u64, config: &Config) -> Besieged {
     let found = (1..=siege.honest).filter(|index| siege.net.node(*index).peer_count() > 0).count();
     Besieged {
         honest: (0, siege.honest_peers()),
+        of_these: [0; 3],
         evicted: siege.net.node(0).stats().evicted,
         newcomers: (found, siege.honest),
     }
 }
 
 /// Attackers in as many network groups come to a node whose honest peers all share one group, which
-/// so is the most crowded. The first eight of the honest are near, the next four bring broadcasts.
-/// Either the honest come first, or as many attackers as there is room for beside them; then more
-/// attackers than there are places. How many of the honest stay.
+/// so is the most crowded. The first eight of the honest are near, the last four bring
+/// broadcasts, which nobody else passes on. Either the honest come first, or as many attackers as
+/// there is room for beside them; then more attackers than there are places. How many of the honest
+/// stay.
 pub fn overrun(honest_first: bool, seed: u64, config: &Config) -> Besieged {
     let (most, honest) = (config.limits().max_inbound, 24);
     let mut siege = Siege::new(honest, 3 * most, true, seed, config);
@@ -262,16 +284,17 @@ pub fn overrun(honest_first: bool, seed: u64, config: &Config) -> Besieged {
     siege.net.run_for(MINUTE);
     (1..=honest).for_each(|index| siege.come(index));
     siege.net.run_for(MINUTE);
-    for index in 9..=12 {
+    let quiet = (1..siege.net.len()).filter(|index| !(21..=24).contains(index));
+    quiet.collect::<Vec<_>>().into_iter().for_each(|index| siege.net.behave(index, Manner::Silent));
+    for index in 21..=24 {
         siege.net.publish(index);
         siege.net.run_for(SECOND);
     }
     let before = siege.honest_peers();
-    for number in old..3 * most {
-        siege.come(siege.attacker(number));
-    }
+    siege.wave(old);
     Besieged {
         honest: (before, siege.honest_peers()),
+        of_these: [siege.among(1..=8), siege.among(21..=24), siege.among(9..=20)],
         evicted: siege.net.node(0).stats().evicted,
         newcomers: (0, 0),
     }
@@ -299,6 +322,7 @@ pub fn garbage(seed: u64, config: &Config) -> Besieged {
     siege.net.run_for(SECOND);
     Besieged {
         honest: (before, siege.honest_peers()),
+        of_these: [0; 3],
         evicted: siege.net.node(0).stats().evicted,
         newcomers: (0, 0),
     }
@@ -306,8 +330,14 @@ pub fn garbage(seed: u64, config: &Config) -> Besieged {
 
 /// Honest nodes, each in a network group of its own, and more than twice as many of an attacker in
 /// two groups, which are there first: what share of the connections that honest nodes opened
-/// goes to him, per cent, and how many of them opened nothing else.
-pub fn two_networks(honest: usize, seed: u64, config: &Config) -> (f64, usize) {
+/// goes to him after such a time, per cent, how many of them opened most to him, and how many
+/// nothing else.
+pub fn two_networks(
+    honest: usize,
+    seed: u64,
+    lasts: Duration,
+    config: &Config,
+) -> (f64, usize, usize) {
     let attackers = 5 * honest / 2;
     let his = |index: usize| {
         let number = u8::try_from(index / 2 % 250).expect("below 250") + 1;
@@ -321,7 +351,7 @@ pub fn two_networks(honest: usize, seed: u64, config: &Config) -> (f64, usize) {
         net.bootstrap(index, 0);
         net.run_for(SECOND / 50);
     }
-    net.run_for(10 * MINUTE);
+    net.run_for(lasts);
     let opened = |node: &Node| {
         let ours: Vec<SocketAddr> =
             node.peers().filter(|peer| peer.side == Side::Dialer).map(|peer| peer.addr).collect();
@@ -332,7 +362,38 @@ pub fn two_networks(honest: usize, seed: u64, config: &Config) -> (f64, usize) {
     let all: usize = rows.iter().map(|(all, _)| all).sum();
     let his: usize = rows.iter().map(|(_, his)| his).sum();
     let lost = rows.iter().filter(|(all, his)| all == his).count();
-    (his as f64 * 100.0 / all.max(1) as f64, lost)
+    let most = rows.iter().filter(|(all, his)| 2 * his > *all).count();
+    (his as f64 * 100.0 / all.max(1) as f64, most, lost)
+}
+
+/// Of the listening nodes 4 are honest and 60 of an attacker: they take connections, answer pings
+/// and pass on nothing. So many more that listen nowhere begin with one of his. How many of these
+/// get nothing that the honest publish, at first and after each of six such times.
+pub fn black_holes(hidden: usize, each: Duration, seed: u64, config: &Config) -> Vec<usize> {
+    let (honest, listening) = (4, 64);
+    let place = |index: usize| (index < listening).then(|| public_addr_of(index));
+    let places = (0..listening + hidden).map(place).collect();
+    let mut net = Quality::at(places, &setup(seed, config));
+    (honest..listening).for_each(|index| net.behave(index, Manner::Silent));
+    for index in 1..listening + hidden {
+        let base = if index < listening { 0 } else { honest };
+        let other = base + net.below(index.min(listening) - base);
+        net.bootstrap(index, other);
+        net.run_for(SECOND / 5);
+    }
+    net.run_for(MINUTE);
+    net.watch(&(listening..listening + hidden).collect());
+    let deaf = |net: &mut Quality| {
+        let number = net.publish(0);
+        net.run_for(MINUTE / 2);
+        hidden - net.casts[number].got
+    };
+    let mut rows = vec![deaf(&mut net)];
+    for _ in 0..6 {
+        net.run_for(each);
+        rows.push(deaf(&mut net));
+    }
+    rows
 }
 
 /// Broadcasts go on for this long in a network whose links change all the time, for peers take

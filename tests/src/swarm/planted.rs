@@ -47,7 +47,7 @@ pub fn rule_of(bug: Bug) -> Rule {
         Bug::Remembers => Rule::Determinism,
         // These break no rule: the example `topology` shows what each makes worse.
         Bug::NoFeeler | Bug::NoHoming | Bug::NoRotation | Bug::NoGroups => Rule::Connected,
-        Bug::NoPlaces | Bug::NoNear | Bug::NoNews | Bug::NoOld => Rule::Limits,
+        Bug::NoNear | Bug::NoNews | Bug::NoOld => Rule::Limits,
         Bug::NoEviction | Bug::NoDiscouragement => Rule::Limits,
     }
 }
