@@ -6,19 +6,12 @@
 
 use std::process::{Command, ExitCode};
 
-use peerline_testkit::quality::rows::{ROWS, Row};
-
-/// A number in a file of `/proc/self`, by its line's name or else its place.
-fn proc(file: &str, name: &str) -> Option<f64> {
-    let text = std::fs::read_to_string(format!("/proc/self/{file}")).ok()?;
-    let line = text.lines().find(|line| line.starts_with(name))?;
-    line[name.len()..].split_whitespace().next()?.parse().ok()
-}
+use peerline_testkit::quality::rows::{ROWS, Row, cpu_seconds, memory_per_node};
 
 fn measure(row: &Row, size: usize, seeds: u64) {
     let lines = (row.run)(size, seeds);
-    let cpu = proc("schedstat", "").map_or(0.0, |nanos| nanos / 1e9);
-    let memory = proc("status", "VmHWM:").map_or(0.0, |kib| kib / 1024.0 / size as f64);
+    let cpu = cpu_seconds().unwrap_or_default();
+    let memory = memory_per_node(size).unwrap_or_default();
     for line in lines {
         println!("{line} {seeds} | {cpu:.0} | {memory:.2} |");
     }

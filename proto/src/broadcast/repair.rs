@@ -1,7 +1,9 @@
 //! What others announced and we have not: whom to ask for it, and when.
 //!
 //! A broadcast that a tree brings comes sooner than anybody is asked. What does not come is asked
-//! of its announcers in turn, until it is served or given up.
+//! of its announcers in turn, until it is served or given up. Each round of them takes twice as
+//! long as the one before: who announces what he does not serve, or what does not exist, would
+//! else have us ask ten times a second. And who announces least is heard when there is no room.
 
 use alloc::collections::{BTreeMap, BTreeSet};
 use alloc::vec::Vec;
@@ -13,6 +15,8 @@ use crate::time::Instant;
 
 /// Announcers remembered of one broadcast. More than are needed to find one that serves.
 const ANNOUNCERS: usize = 8;
+/// Broadcasts looked at for one that gives way to another. Of a flood, nearly each one does.
+const LOOKED_AT: usize = 64;
 
 /// Somebody who says that it has a broadcast.
 #[derive(Copy, Clone, Debug, Eq, PartialEq)]
@@ -30,6 +34,8 @@ struct Want {
     announcers: Vec<Announcer>,
     /// Whom to ask next.
     turn: usize,
+    /// How often somebody was asked.
+    asked: u32,
     due: Instant,
     until: Instant,
 }
@@ -67,8 +73,8 @@ impl Repair {
         self.wants.len()
     }
 
-    /// A link has a broadcast that we have not. It is asked for after `patience`, unless another
-    /// has announced it before. False if there is no room, in all or for this link.
+    /// A link has a broadcast that we have not. It is asked for after `patience`, or sooner if
+    /// another has announced it before. False if there is no room, in all or for this link.
     pub(crate) fn announced(
         &mut self,
         key: Key,
@@ -80,19 +86,50 @@ impl Repair {
             let known = want.announcers.iter().any(|known| known.index == announcer.index);
             if !known && want.announcers.len() < ANNOUNCERS {
                 want.announcers.push(announcer);
+                self.hurry(key, now + patience);
             }
             return true;
         }
-        let share = self.shares.get(&announcer.index).copied().unwrap_or_default();
-        if self.wants.len() >= self.capacity || share >= self.capacity / 4 {
+        let share = self.share(announcer.index);
+        if share >= self.capacity / 4 || !self.has_room(share) {
             return false;
         }
         self.shares.insert(announcer.index, share.saturating_add(1));
-        let due = now + patience;
+        let (due, until) = (now + patience, now + self.give_up);
         let announcers = Vec::from([announcer]);
-        self.wants.insert(key, Want { announcers, turn: 0, due, until: now + self.give_up });
+        self.wants.insert(key, Want { announcers, turn: 0, asked: 0, due, until });
         self.due.insert((due, key));
         true
+    }
+
+    /// How many a link announced first.
+    fn share(&self, index: Index) -> usize {
+        self.shares.get(&index).copied().unwrap_or_default()
+    }
+
+    /// Whether there is room for one more of a link that has so many. If not, one of a link with
+    /// more gives way: a few links that flood do not keep the others from being heard.
+    fn has_room(&mut self, share: usize) -> bool {
+        if self.wants.len() < self.capacity {
+            return true;
+        }
+        let has_more = |key: &Key| {
+            let first = self.wants.get(key).and_then(|want| want.announcers.first());
+            first.is_some_and(|first| self.share(first.index) > share.saturating_add(1))
+        };
+        let mut latest = self.due.iter().rev().take(LOOKED_AT).map(|(_, key)| *key);
+        let victim = latest.find(has_more);
+        victim.is_some_and(|key| !self.came(&key).is_empty())
+    }
+
+    /// Somebody new has what others were asked for in vain: he is asked next, and not only when
+    /// their time is over.
+    fn hurry(&mut self, key: Key, at: Instant) {
+        let Some(want) = self.wants.get_mut(&key).filter(|want| want.asked > 0) else { return };
+        want.turn = want.announcers.len().saturating_sub(1);
+        self.due.remove(&(want.due, key));
+        want.due = want.due.min(at);
+        self.due.insert((want.due, key));
     }
 
     /// It came. Who had announced it before.
@@ -163,7 +200,10 @@ impl Repair {
                 continue;
             };
             want.turn = turn.saturating_add(1);
-            want.due = now + patience;
+            let rounds = want.asked.checked_div(u32::try_from(count).unwrap_or(u32::MAX));
+            let longer = 1_u32.checked_shl(rounds.unwrap_or_default()).unwrap_or(u32::MAX);
+            want.asked = want.asked.saturating_add(1);
+            want.due = now + patience.saturating_mul(longer);
             let due = want.due;
             self.due.insert((due, key));
             return Some((key, index));
@@ -225,8 +265,43 @@ mod tests {
         assert_eq!(repair.ask(at(399), always), None);
         assert_eq!(repair.ask(at(400), always), Some((key(1), 2)));
         assert_eq!(repair.ask(at(500), always), Some((key(1), 1)));
+        assert_eq!(repair.ask(at(699), always), None, "the second round takes twice as long");
         assert_eq!(repair.came(&key(1)).len(), 2);
         assert_eq!((repair.ask(at(9_000), always), repair.next_deadline()), (None, None));
+    }
+
+    #[test]
+    fn who_never_serves_is_asked_a_few_times() {
+        let mut repair = repair();
+        repair.announced(key(1), by(1), PATIENCE, at(0));
+        let asked = |repair: &mut Repair, from: u64, to: u64| {
+            (from..to).step_by(10).filter(|now| repair.ask(at(*now), always).is_some()).count()
+        };
+        // After 300, 400, 600, 1,000, 1,800, 3,400, 6,600, 13,000 and 25,800 ms.
+        assert_eq!(asked(&mut repair, 0, 20_000), 8);
+        repair.announced(key(1), by(2), PATIENCE, at(20_000));
+        assert_eq!(repair.ask(at(20_299), always), None);
+        assert_eq!(repair.ask(at(20_300), always), Some((key(1), 2)), "somebody new is asked");
+        assert!(asked(&mut repair, 20_310, 40_000) <= 8);
+        assert_eq!(repair.len(), 0);
+    }
+
+    #[test]
+    fn who_announces_least_is_heard_when_there_is_no_room() {
+        let mut repair = repair();
+        for link in 1..5 {
+            let seqs = u64::from(link) * 100..;
+            let taken = seqs.take(9).filter(|seq| {
+                repair.announced(key(*seq), by(link), PATIENCE, at(u64::from(link)))
+            });
+            assert_eq!(taken.count(), 2, "a quarter");
+        }
+        assert!(repair.announced(key(1), by(9), PATIENCE, at(9)));
+        assert_eq!((repair.len(), repair.due.len()), (8, 8));
+        assert_eq!(repair.share(4), 1, "of those with more, the latest gave way");
+        assert!(!repair.announced(key(2), by(9), PATIENCE, at(9)), "nobody has two more");
+        assert!(!repair.announced(key(500), by(4), PATIENCE, at(9)), "nor than this one");
+        assert_eq!(repair.ask(at(400), always), Some((key(100), 1)));
     }
 
     #[test]

@@ -29,15 +29,32 @@ pub fn mutes(setup: &Setup, percent: usize, manner: Manner, casts: usize) -> Fig
     part.end(&net, others)
 }
 
-/// So many of a hundred nodes flood all their neighbours ten times a second while ten others
-/// publish: announcements of streams that do not exist, and of numbers still to come in those that
-/// do; grafts of made-up streams; broadcasts under made-up ids and, with numbers far ahead, under
-/// those of the publishers. What the others got.
-pub fn floods(setup: &Setup, percent: usize, casts: usize) -> Figures {
+/// The worst at once: of a hundred nodes 30 forward nothing, five flood all their neighbours ten
+/// times a second and serve nothing, two say garbage, which is no JSON, as often, and two say
+/// nothing but a byte every 10 s. A flood is announcements of streams that do not exist, and of
+/// numbers still to come in those that do; grafts of made-up streams; broadcasts under made-up ids.
+/// Ten others publish, ten broadcasts a second. What the honest got.
+///
+/// Nobody forges under the ids of those ten: that is not prevented without signatures, and may cost
+/// a stream.
+pub fn floods(setup: &Setup, casts: usize) -> Figures {
     let mut net = warm(setup);
     let senders: BTreeSet<usize> = (0..10).map(|sender| sender * setup.count / 10).collect();
-    let flooders = net.draw(setup.count * percent / 100, &senders);
-    let honest: BTreeSet<usize> = (0..net.len()).filter(|node| !flooders.contains(node)).collect();
+    let mut others = senders.clone();
+    let [_, flooders, babblers, drippers] = [
+        (30, Manner::Silent),
+        (5, Manner::Deaf),
+        (2, Manner::Silent),
+        (2, Manner::Mute),
+    ]
+    .map(|(percent, manner)| {
+        let drawn = net.draw(setup.count * percent / 100, &others);
+        drawn.iter().for_each(|index| net.behave(*index, manner));
+        others.extend(&drawn);
+        drawn
+    });
+    let hostile: BTreeSet<usize> = others.difference(&senders).copied().collect();
+    let honest: BTreeSet<usize> = (0..net.len()).filter(|node| !hostile.contains(node)).collect();
     let others = net.watch(&honest) - 1;
     let part = Part::begin(&net);
     let turns: Vec<usize> = senders.iter().copied().collect();
@@ -47,6 +64,8 @@ pub fn floods(setup: &Setup, percent: usize, casts: usize) -> Figures {
             let lines = nonsense(&mut net, &turns);
             net.say(*flooder, lines.as_bytes());
         }
+        babblers.iter().for_each(|babbler| net.say(*babbler, b"\x00garbage\n"));
+        drippers.iter().filter(|_| number % 100 == 0).for_each(|dripper| net.say(*dripper, b"{"));
         net.run_for(Duration::from_millis(100));
     }
     net.run_for(Duration::from_secs(35));
@@ -76,20 +95,13 @@ fn nonsense(net: &mut Quality, senders: &[usize]) -> String {
             .collect();
         writeln!(lines, "{{\"msgtype\":\"ihave\",\"have\":[{}]}}", ranges.join(",")).unwrap();
     }
-    for number in 0..8 {
+    for _ in 0..8 {
         let (id, epoch) = made_up(net);
         let stream = format!("\"originator\":\"{id}\",\"epoch\":{epoch}");
         writeln!(lines, "{{\"msgtype\":\"graft\",{stream},\"want\":[[1,512]]}}").unwrap();
-        let sender = senders[net.below(senders.len())];
-        let far = 100_000 + net.below(1 << 30);
-        let (id, epoch, seq) = match number % 4 {
-            0 => (net.node(sender).id(), net.epoch(sender) as usize, far),
-            _ => (id, epoch, 1),
-        };
-        let stream = format!("\"originator\":\"{id}\",\"epoch\":{epoch},\"seq\":{seq}");
         writeln!(
             lines,
-            "{{\"msgtype\":\"broadcast\",{stream},\"time\":0,\"kind\":\"Q\",\"msg\":\"no\"}}"
+            "{{\"msgtype\":\"broadcast\",{stream},\"seq\":1,\"time\":0,\"kind\":\"Q\",\"msg\":\"no\"}}"
         )
         .unwrap();
     }

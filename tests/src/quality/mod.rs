@@ -116,6 +116,10 @@ pub enum Manner {
     Silent,
     /// It announces what it has and neither forwards nor serves it.
     Lies,
+    /// Nor does it answer who asks it for something.
+    Deaf,
+    /// It writes nothing.
+    Mute,
 }
 
 #[derive(Debug)]
@@ -502,6 +506,9 @@ impl Quality {
                 let own = member.node.id().to_string();
                 bytes = what_is_said(&bytes, member.manner, &own);
             }
+            if bytes.is_empty() {
+                continue;
+            }
             let numbers = numbers_in(&bytes);
             let hops = numbers.map(|number| (number, self.way(index, number).saturating_add(1)));
             let hops: Vec<(usize, u8)> = hops.collect();
@@ -705,7 +712,14 @@ fn what_is_said(bytes: &[u8], manner: Manner, own: &str) -> Vec<u8> {
         let text = String::from_utf8_lossy(line);
         let of_another = text.contains("\"msgtype\":\"broadcast\"") && !text.contains(own);
         let announces = text.contains("\"msgtype\":\"ihave\"");
-        !of_another && (!announces || manner != Manner::Silent)
+        let answers = text.contains("\"msgtype\":\"error\"");
+        !of_another
+            && match manner {
+                Manner::Honest | Manner::Lies => true,
+                Manner::Silent => !announces,
+                Manner::Deaf => !announces && !answers,
+                Manner::Mute => false,
+            }
     };
     lines.filter(is_said).flatten().copied().collect()
 }
