@@ -4,7 +4,8 @@
 use std::time::Duration;
 
 use peerline_testkit::quality::Setup;
-use peerline_testkit::quality::crashes::{crash, silence};
+use peerline_testkit::quality::crashes::{crash, later, silence};
+use peerline_testkit::quality::hostile::floods;
 use peerline_testkit::quality::scenarios::{bursts, everybody, some};
 
 #[test]
@@ -49,6 +50,20 @@ fn a_host_that_falls_silent_is_soon_nobodys_parent() {
     let (demoted, gone) = silence(&Setup::new(40, 1));
     assert!(demoted <= Duration::from_secs(5), "{demoted:?}");
     assert!(gone <= Duration::from_secs(20), "{gone:?}");
+}
+
+#[test]
+fn those_that_a_crash_of_most_leaves_find_each_other_before_the_dead_are_closed() {
+    for seed in 1..6 {
+        let reached = later(&Setup::new(100, seed), 90, Duration::from_secs(20));
+        assert!(reached.all() && reached.last <= Duration::from_secs(1), "{seed} {reached:?}");
+    }
+}
+
+#[test]
+fn floods_garbage_and_silence_keep_nothing_from_the_honest() {
+    let figures = floods(&Setup::new(40, 1), 20);
+    assert_eq!(figures.missed, 0, "{figures}");
 }
 
 #[test]

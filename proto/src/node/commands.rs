@@ -336,7 +336,12 @@ impl Node {
     }
 
     pub(super) fn open_dial(&mut self, addr: SocketAddr) -> ConnId {
-        let until = self.now + self.config.limits().dial_timeout;
+        self.open_dial_within(addr, self.config.limits().dial_timeout)
+    }
+
+    /// The same, and it is given up after this time.
+    pub(super) fn open_dial_within(&mut self, addr: SocketAddr, within: Duration) -> ConnId {
+        let until = self.now + within;
         let call = Call::Native { nonce: self.rng.json_integer() };
         #[cfg(peerline_planted)]
         let call = if self.is_planted(crate::planted::Bug::Remembers) {

@@ -14,6 +14,8 @@ use crate::time::Instant;
 
 /// Least time between two thoughts about dialling, so that a storm of changes is one thought.
 const PLAN_EVERY: Duration = Duration::from_millis(100);
+/// By how much a dial in a hurry is shorter. 4: 2.5 s, time for a second attempt of TCP.
+const HURRIED: u32 = 4;
 
 impl Node {
     /// Does what is due. `due` is when it was.
@@ -76,7 +78,10 @@ impl Node {
             }
             Phase::Ready(ready) => match ready.alive.poll(&waits, now) {
                 Due::Nothing => {}
-                Due::Suspect => self.broadcasts.trees.suspect(conn, true),
+                Due::Suspect => {
+                    self.broadcasts.trees.suspect(conn, true);
+                    self.plan_soon();
+                }
                 Due::Ping => self.ping(conn),
                 #[cfg(peerline_planted)]
                 Due::Dead if planted == Some(crate::planted::Bug::NoKeepAlive) => {}
@@ -109,11 +114,13 @@ impl Node {
         if room.complete {
             self.overlay.complete(self.now, &mut self.rng);
         }
-        let urgent = self.peers.len() < targets.outbound.min(self.book.len());
+        let awake = self.peers.len().saturating_sub(around.suspect);
+        let urgent = awake < targets.outbound.min(self.book.len());
+        let within = self.dial_within(urgent, &targets);
         let mut groups = Groups::new(room.all, &around);
         for _ in 0..room.dials {
             let Some(addr) = self.select(urgent, &around, &mut groups) else { break };
-            self.open_dial(addr);
+            self.open_dial_within(addr, within);
         }
         let next = if room.wanted > 0 { self.next_due(urgent, &around, &groups) } else { None };
         self.plan_at = next.map(|at| at.max(self.plan_after));
@@ -122,6 +129,13 @@ impl Node {
         if self.is_planted(crate::planted::Bug::BusyLoop) {
             self.plan_at = Some(self.now);
         }
+    }
+
+    /// How long a dial may take. While peers are few, and more are known than are dialled at once,
+    /// one that does not answer is not to keep the next waiting: after a crash most do not.
+    fn dial_within(&self, urgent: bool, targets: &Targets) -> Duration {
+        let usual = self.config.limits().dial_timeout;
+        if urgent && self.book.len() > targets.max_dialing { usual / HURRIED } else { usual }
     }
 
     pub(super) fn targets(&self) -> Targets {
@@ -141,6 +155,7 @@ impl Node {
         for (conn, link) in self.links.iter() {
             let dialled = link.side == Side::Dialer;
             let ours = dialled && !self.id_links.is_ours(conn);
+            let mut suspect = false;
             let (dialing, listens) = match &link.phase {
                 // Over already; when it may be dialled again, the book says.
                 Phase::Closing(_) => continue,
@@ -150,9 +165,14 @@ impl Node {
                 Phase::Dialing { call: Call::Native { .. }, .. } | Phase::Greeting(_) => {
                     (dialled, None)
                 }
-                Phase::Ready(ready) => (false, ready.listens),
+                Phase::Ready(ready) => {
+                    suspect = ready.alive.is_suspect();
+                    let carries = self.peers.conn(&ready.peer) == Some(conn);
+                    around.suspect += usize::from(suspect && carries);
+                    (false, ready.listens)
+                }
             };
-            let counts = ours && self.overlay.purpose(conn) != Some(Probe::Feeler);
+            let counts = ours && !suspect && self.overlay.purpose(conn) != Some(Probe::Feeler);
             around.outbound += usize::from(counts);
             around.groups.extend(counts.then(|| Group::of(link.addr, exempt)));
             around.dialing += usize::from(dialing);

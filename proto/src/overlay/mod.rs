@@ -169,8 +169,11 @@ pub(crate) struct Surroundings {
     pub(crate) peers: BTreeSet<PeerId>,
     /// Groups of the connections that are counted as outbound.
     pub(crate) groups: BTreeSet<Group>,
-    /// Connections that we dialled, and dials under way; feelers and links for routes left out.
+    /// Connections that we dialled, and dials under way; feelers, links for routes and suspect
+    /// peers left out.
     pub(crate) outbound: usize,
+    /// Peers that do not answer.
+    pub(crate) suspect: usize,
     /// Dials under way.
     pub(crate) dialing: usize,
 }
