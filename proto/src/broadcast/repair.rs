@@ -291,9 +291,9 @@ mod tests {
         let mut repair = repair();
         for link in 1..5 {
             let seqs = u64::from(link) * 100..;
-            let taken = seqs.take(9).filter(|seq| {
-                repair.announced(key(*seq), by(link), PATIENCE, at(u64::from(link)))
-            });
+            let taken = seqs
+                .take(9)
+                .filter(|seq| repair.announced(key(*seq), by(link), PATIENCE, at(u64::from(link))));
             assert_eq!(taken.count(), 2, "a quarter");
         }
         assert!(repair.announced(key(1), by(9), PATIENCE, at(9)));

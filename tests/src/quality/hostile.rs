@@ -41,18 +41,15 @@ pub fn floods(setup: &Setup, casts: usize) -> Figures {
     let mut net = warm(setup);
     let senders: BTreeSet<usize> = (0..10).map(|sender| sender * setup.count / 10).collect();
     let mut others = senders.clone();
-    let [_, flooders, babblers, drippers] = [
-        (30, Manner::Silent),
-        (5, Manner::Deaf),
-        (2, Manner::Silent),
-        (2, Manner::Mute),
-    ]
-    .map(|(percent, manner)| {
-        let drawn = net.draw(setup.count * percent / 100, &others);
-        drawn.iter().for_each(|index| net.behave(*index, manner));
-        others.extend(&drawn);
-        drawn
-    });
+    let [_, flooders, babblers, drippers] =
+        [(30, Manner::Silent), (5, Manner::Deaf), (2, Manner::Silent), (2, Manner::Mute)].map(
+            |(percent, manner)| {
+                let drawn = net.draw(setup.count * percent / 100, &others);
+                drawn.iter().for_each(|index| net.behave(*index, manner));
+                others.extend(&drawn);
+                drawn
+            },
+        );
     let hostile: BTreeSet<usize> = others.difference(&senders).copied().collect();
     let honest: BTreeSet<usize> = (0..net.len()).filter(|node| !hostile.contains(node)).collect();
     let others = net.watch(&honest) - 1;
@@ -98,12 +95,9 @@ fn nonsense(net: &mut Quality, senders: &[usize]) -> String {
     for _ in 0..8 {
         let (id, epoch) = made_up(net);
         let stream = format!("\"originator\":\"{id}\",\"epoch\":{epoch}");
+        let said = "\"seq\":1,\"time\":0,\"kind\":\"Q\",\"msg\":\"no\"";
         writeln!(lines, "{{\"msgtype\":\"graft\",{stream},\"want\":[[1,512]]}}").unwrap();
-        writeln!(
-            lines,
-            "{{\"msgtype\":\"broadcast\",{stream},\"seq\":1,\"time\":0,\"kind\":\"Q\",\"msg\":\"no\"}}"
-        )
-        .unwrap();
+        writeln!(lines, "{{\"msgtype\":\"broadcast\",{stream},{said}}}").unwrap();
     }
     lines
 }
