@@ -107,9 +107,9 @@ mod tests {
     fn a_line_does_not_depend_on_the_lines_before_it() {
         let long = format!("\"{}\"", "x".repeat(2 * KEPT));
         let mut line = OwnLine::default();
-        // Each part changes alone, together with each other, and not at all.
+        // From step to step one part changes, or none, and each does beside all others.
         for step in 0..128_u64 {
-            let bit = |place: u32| usize::try_from(step >> place & 1).unwrap();
+            let bit = |place: u32| usize::try_from((step ^ step >> 1) >> place & 1).unwrap();
             let id = NodeId::from_random_bytes([1 + u8::try_from(bit(0)).unwrap(); 16]);
             let epoch = *[7, 4_000_000_000].get(bit(1)).unwrap();
             let seq = *[9, 1_234_567].get(bit(2)).unwrap() + step;
