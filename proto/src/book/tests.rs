@@ -64,7 +64,7 @@ fn failures_push_an_address_back_but_never_a_given_one_for_long() {
     }
     let due = |number, urgent| book.due(book.get(addr(number)).unwrap(), urgent);
     let seconds = |at: Instant| at.saturating_since(Instant::ZERO).as_secs();
-    assert_eq!(seconds(due(0, true)), 30);
+    assert_eq!(seconds(due(0, true)), 15);
     assert!(seconds(due(0, false)) >= 1800);
     assert!(seconds(due(1, true)) >= 1800);
 }
