@@ -208,7 +208,7 @@ fn whoever_finds_no_room_is_told_of_others() {
     net.run_for(Duration::from_secs(2));
     let told = net.heard(stranger);
     let peers = format!("\"peers\":[[\"{}\",\"{}\"]]", net.addr(peer), net.node(peer).id());
-    assert!(told.contains("\"reason\":\"full\",\"retry\":30") && told.contains(&peers), "{told}");
+    assert!(told.contains("\"reason\":\"full\",\"retry\":15") && told.contains(&peers), "{told}");
     assert_eq!(failures(&net, full), [CloseReason::Full { peers: 1, limit: 1 }]);
 }
 

@@ -186,7 +186,7 @@ fn the_most_peers_are_the_most_whoever_dials() {
         &format!("{{\"msgtype\":\"hello\",\"nodeid\":\"{other}\",\"version\":1}}"),
     );
     let told = net.heard(second);
-    assert!(told.starts_with("{\"msgtype\":\"bye\",\"reason\":\"full\",\"retry\":30"), "{told}");
+    assert!(told.starts_with("{\"msgtype\":\"bye\",\"reason\":\"full\",\"retry\":15"), "{told}");
     let last = net.events(host).last().cloned();
     let Some(Event::ConnectionFailed { reason, .. }) = last else { panic!("{last:?}") };
     assert_eq!(reason, CloseReason::Full { peers: 1, limit: 1 });

@@ -53,7 +53,8 @@ pub(crate) fn victim(mut peers: Vec<Inbound>, classes: Classes) -> Option<ConnId
     peers.sort_by_key(|peer| Reverse(peer.news));
     protect(&mut peers, classes.news, |peer| peer.news.is_some());
     peers.sort_by_key(|peer| peer.since);
-    let old = peers.len().saturating_mul(classes.old) / 100;
+    // Rounded up: where there is one place, whoever comes does not drive out whoever is there.
+    let old = peers.len().saturating_mul(classes.old).div_ceil(100);
     protect(&mut peers, old, |_| true);
     youngest_of_the_crowd(peers)
 }
@@ -100,7 +101,8 @@ mod tests {
     #[test]
     fn nobody_goes_where_all_are_protected() {
         assert_eq!(victim_of(peers(0)), None);
-        assert_eq!(victim_of(peers(1)), Some(conn(0)));
+        assert_eq!(victim_of(peers(1)), None);
+        assert_eq!(victim_of(peers(2)), Some(conn(1)));
         let mut near = peers(8);
         near.iter_mut().for_each(|peer| peer.round_trip = Some(Duration::ZERO));
         assert_eq!(victim_of(near), None);
