@@ -109,6 +109,11 @@ impl Link {
         self.queue.charged()
     }
 
+    /// Broadcasts that wait behind what is about to be written.
+    pub(crate) fn waiting_broadcasts(&self) -> impl Iterator<Item = &Frame> {
+        self.queue.waiting_broadcasts()
+    }
+
     /// Control frames that wait behind others.
     pub(crate) fn waiting_control(&self) -> usize {
         self.queue.waiting_control()

@@ -253,6 +253,11 @@ impl Queue {
         self.waiting.all().first().map_or(0, |lane| lane.frames.len())
     }
 
+    /// Broadcasts that are not staged yet.
+    pub(crate) fn waiting_broadcasts(&self) -> impl Iterator<Item = &Frame> {
+        self.waiting.all().iter().skip(Class::Own as usize).flat_map(|lane| &lane.frames)
+    }
+
     /// Queues a frame. `limit` bounds what is charged afterwards; lower classes give way, the
     /// newest first. Returns the frames that gave way.
     pub(crate) fn push(

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use peerline_proto::{
     ByeReason, CloseReason, Config, Event, Identity, Instant, Limits, Node, NodeId, Payload,
-    PeerId, SendError, Start, UnixTime,
+    PeerId, SendError, Start, UnixTime, testing,
 };
 use peerline_testkit::net::{HostId, Net};
 
@@ -405,4 +405,37 @@ fn room_is_told_also_when_it_was_the_others_who_had_none() {
         let told = |event: &&Event| matches!(event, Event::Writable { peer: p } if *p == peer);
         assert_eq!(net.events(hub).iter().filter(told).count(), 1, "{peer}");
     }
+}
+
+#[test]
+fn who_asks_again_for_what_waits_for_it_gets_it_once() {
+    let mut net = Net::new(5);
+    net.window(4096);
+    let host = net.add();
+    let stranger = net.intrude(host, ([192, 0, 2, 10], 40_000).into());
+    let id = "11111111-1111-4111-8111-111111111111";
+    net.say(stranger, format!("{{\"msgtype\":\"hello\",\"nodeid\":\"{id}\",\"version\":1}}\n"));
+    net.run_for(SECOND);
+    net.turn_deaf(stranger);
+    // More than the window and one write: what comes after waits.
+    for number in 1..=200 {
+        net.broadcast(host, "K", &format!("{number} {}", "x".repeat(1000)));
+    }
+    let (own, epoch) = (net.node(host).id(), testing::epoch(net.node(host)));
+    let named = format!("\"originator\":\"{own}\",\"epoch\":{epoch}");
+    for _ in 0..3 {
+        net.say(stranger, format!("{{\"msgtype\":\"graft\",{named},\"want\":[[101,200]]}}\n"));
+        net.run_for(SECOND);
+    }
+    net.listen(stranger);
+    net.run_for(5 * SECOND);
+    let count = |net: &Net, number: u32| {
+        net.heard(stranger).matches(&format!("\"msg\":\"{number} x")).count()
+    };
+    for number in 1..=200 {
+        assert_eq!(count(&net, number), 1, "{number}");
+    }
+    net.say(stranger, format!("{{\"msgtype\":\"graft\",{named},\"want\":[[150,150]]}}\n"));
+    net.run_for(SECOND);
+    assert_eq!(count(&net, 150), 2, "nothing waits, so it is served");
 }

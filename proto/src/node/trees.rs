@@ -1,6 +1,7 @@
 //! Broadcasts between the trees and the connections: what is heard goes in, what is to be sent goes
 //! to the queues, and a queue that is full says so.
 
+use alloc::collections::{BTreeMap, BTreeSet};
 use alloc::vec::Vec;
 
 use crate::broadcast::Key;
@@ -101,7 +102,33 @@ impl Node {
         }
         let mut orders = core::mem::take(&mut self.orders);
         self.broadcasts.trees.on_graft(conn, named, ranges.into_iter(), &mut orders);
+        self.leave_out_waiting(conn, &mut orders);
         self.carry_out(orders, Class::Forwarded);
+    }
+
+    /// Who asks again for what waits in its queue gets no second copy: a narrow link would have
+    /// more to carry with each time that it is late.
+    fn leave_out_waiting(&self, conn: ConnId, orders: &mut Vec<Order>) {
+        let Some(link) = self.links.get(conn) else { return };
+        let mut waiting = link.waiting_broadcasts().peekable();
+        if waiting.peek().is_none() {
+            return;
+        }
+        let pushes = orders.iter().filter_map(|order| match order {
+            Order::Push { frame, key, .. } => Some((frame.as_bytes(), *key)),
+            Order::Prune { .. } | Order::Graft { .. } | Order::Gone { .. } | Order::Ping { .. } => {
+                None
+            }
+        });
+        let asked: BTreeMap<&[u8], Key> = pushes.collect();
+        let waiting = waiting.filter_map(|frame| asked.get(frame.as_bytes()).copied());
+        let waiting: BTreeSet<Key> = waiting.collect();
+        orders.retain(|order| match order {
+            Order::Push { key, .. } => !waiting.contains(key),
+            Order::Prune { .. } | Order::Graft { .. } | Order::Gone { .. } | Order::Ping { .. } => {
+                true
+            }
+        });
     }
 
     pub(super) fn on_prune(&mut self, conn: ConnId, stream: Option<&Named<'_>>) {
