@@ -303,7 +303,7 @@ pub(crate) const WANT_COST: usize = 384;
 /// Bytes of a broadcast that waits for a verdict, or was not accepted, beyond its line.
 pub(crate) const VERDICT_COST: usize = 448;
 /// Bytes of one missing range.
-pub(crate) const RANGE_COST: usize = 24;
+pub(crate) const RANGE_COST: usize = 32;
 /// Bytes of a single id and of its place in a set.
 pub(crate) const ID_COST: usize = 96;
 

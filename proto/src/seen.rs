@@ -16,6 +16,9 @@ use crate::time::Instant;
 
 /// Ids that a stream leaves behind when it is forgotten.
 const REMEMBERED: u64 = 64;
+/// How long a range in which a stream may go on is the last to be closed. If the stream is silent
+/// for longer, it gives way as any other range does.
+const GOES_ON: Duration = Duration::from_secs(600);
 
 /// What a number is to those who have heard others.
 #[derive(Copy, Clone, Debug, Eq, PartialEq)]
@@ -117,14 +120,6 @@ impl Streams {
         heard
     }
 
-    /// A number that is missing will not come any more: it counts as heard.
-    pub(crate) fn give_up(&mut self, id: StreamId, seq: u64, now: Instant) {
-        let Some(stream) = self.streams.get_mut(&id) else { return };
-        if stream.find(seq).is_some() {
-            stream.record(seq, now, &self.limits);
-        }
-    }
-
     /// How many streams are followed.
     #[cfg(any(test, feature = "testing"))]
     pub(crate) fn len(&self) -> usize {
@@ -176,6 +171,8 @@ struct Stream {
     missing: Vec<Missing>,
     /// When it was last heard, on the clock of [`Streams`].
     heard: u64,
+    /// How many came in a row up to the highest.
+    row: u32,
 }
 
 #[derive(Copy, Clone, Debug)]
@@ -184,13 +181,15 @@ struct Missing {
     from: u64,
     to: u64,
     touched: Instant,
+    /// How many came in a row just below it. A range that is closed adds nothing to the next.
+    row: u32,
 }
 
 impl Stream {
     /// A stream whose first heard number is `seq`: what came before may still come.
     fn first(seq: u64, now: Instant) -> Self {
-        let mut stream = Self { highest: seq, missing: Vec::new(), heard: 0 };
-        stream.open(0, 1, seq.saturating_sub(1), now);
+        let mut stream = Self { highest: seq, missing: Vec::new(), heard: 0, row: 1 };
+        stream.open(0, Missing { from: 1, to: seq.saturating_sub(1), touched: now, row: 0 });
         stream
     }
 
@@ -207,8 +206,14 @@ impl Stream {
         // Making room may have moved the range.
         let Some(index) = self.find(seq) else { return Heard::NotTaken };
         self.missing.remove(index);
-        self.open(index, seq.saturating_add(1), range.to, now);
-        self.open(index, range.from, seq.saturating_sub(1), now);
+        let row = if seq == range.from { range.row.saturating_add(1) } else { 1 };
+        if seq == range.to {
+            let above = self.missing.get_mut(index).map_or(&mut self.row, |above| &mut above.row);
+            *above = above.saturating_add(row);
+        }
+        let touched = now;
+        self.open(index, Missing { from: seq.saturating_add(1), row, touched, ..range });
+        self.open(index, Missing { to: seq.saturating_sub(1), touched, ..range });
         Heard::New
     }
 
@@ -217,7 +222,9 @@ impl Stream {
         if seq > next && !self.has_room(now, limits, None) {
             return Heard::NotTaken;
         }
-        self.open(self.missing.len(), next, seq.saturating_sub(1), now);
+        let hole = Missing { from: next, to: seq.saturating_sub(1), touched: now, row: self.row };
+        self.open(self.missing.len(), hole);
+        self.row = if seq == next { self.row.saturating_add(1) } else { 1 };
         self.highest = seq;
         Heard::New
     }
@@ -232,20 +239,30 @@ impl Stream {
     }
 
     /// Inserts a range at `index`, unless it is empty.
-    fn open(&mut self, index: usize, from: u64, to: u64, touched: Instant) {
-        if from <= to {
-            self.missing.insert(index.min(self.missing.len()), Missing { from, to, touched });
+    fn open(&mut self, index: usize, range: Missing) {
+        if range.from <= range.to {
+            self.missing.insert(index.min(self.missing.len()), range);
         }
     }
 
     /// Whether one more range may open; closes the longest untouched one but `keep` if that is old
-    /// enough.
+    /// enough. Where the next numbers of the originator may lie comes last: the lowest, if none
+    /// came yet, and the one behind the most that came in a row. Numbers made up far ahead open
+    /// ranges at will, and would have closed what is yet to be sent; to make up a row costs a line
+    /// for each.
     fn has_room(&mut self, now: Instant, limits: &SeenLimits, keep: Option<usize>) -> bool {
         if self.missing.len() < limits.missing_ranges {
             return true;
         }
+        // Of two with as many, the lower one.
+        let most = self.missing.iter().enumerate().rev().max_by_key(|(_, range)| range.row);
+        let most = most.map_or(0, |(index, _)| index);
+        let goes_on = |(index, range): &(usize, &Missing)| {
+            let is_young = now.saturating_since(range.touched) < GOES_ON;
+            is_young && (*index == 0 || *index == most)
+        };
         let others = self.missing.iter().enumerate().filter(|(index, _)| Some(*index) != keep);
-        let oldest = others.min_by_key(|(_, range)| range.touched);
+        let oldest = others.min_by_key(|range| (goes_on(range), range.1.touched));
         let Some((index, range)) = oldest else { return false };
         let old = now.saturating_since(range.touched) >= limits.missing_for;
         if old {
@@ -348,6 +365,53 @@ mod tests {
         assert_eq!(streams.hear(id, 67, later), Heard::New);
         assert_eq!(streams.hear(id, 1, later), Heard::Duplicate, "its range was closed");
         assert_eq!(streams.hear(id, 3, later), Heard::New);
+    }
+
+    /// What is heard of a stream, in order, while somebody makes up numbers of it far ahead.
+    fn heard_among_made_up(made_up: u64) -> Vec<Heard> {
+        let limits = SeenLimits { missing_for: Duration::ZERO, ..LIMITS };
+        let (mut streams, mut rng) = (Streams::new(limits), Rng::new([5; 32]));
+        let id = (node(1), 7);
+        let mut now = Instant::ZERO;
+        let mut heard = Vec::new();
+        for seq in 1..50 {
+            for _ in 0..made_up {
+                now = now + Duration::from_millis(1);
+                streams.hear(id, 100_000 + rng.below(1 << 30), now);
+            }
+            heard.push(streams.hear(id, seq, now));
+            assert!(streams.streams.get(&id).is_some_and(|stream| stream.missing.len() <= 32));
+        }
+        heard
+    }
+
+    #[test]
+    fn numbers_made_up_far_ahead_close_nothing_that_is_yet_to_come() {
+        for made_up in [1, 10, 33, 200] {
+            let heard = heard_among_made_up(made_up);
+            assert!(heard.iter().all(|heard| *heard == Heard::New), "{made_up} {heard:?}");
+        }
+    }
+
+    #[test]
+    fn nor_do_they_when_the_stream_was_joined_late() {
+        let limits = SeenLimits { missing_for: Duration::ZERO, ..LIMITS };
+        let mut streams = Streams::new(limits);
+        let id = (node(1), 7);
+        for seq in 500..510 {
+            assert_eq!(streams.hear(id, seq, Instant::ZERO), Heard::New);
+        }
+        for index in 1..200 {
+            let now = Instant::ZERO + Duration::from_millis(index);
+            streams.hear(id, 100_000 + 2 * index, now);
+        }
+        assert_eq!(streams.hear(id, 510, Instant::ZERO), Heard::New);
+        assert_eq!(streams.hear(id, 1, Instant::ZERO), Heard::New);
+    }
+
+    #[test]
+    fn a_range_costs_what_is_charged_for_it() {
+        assert!(size_of::<Missing>() <= crate::limits::RANGE_COST);
     }
 
     #[test]

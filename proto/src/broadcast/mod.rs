@@ -133,12 +133,10 @@ impl Broadcasts {
         }
     }
 
-    /// A link has no longer what it was asked for. What nobody has any more is not waited for: the
-    /// hole closes, and leaves its place to another.
-    pub(crate) fn gone(&mut self, conn: ConnId, stream: StreamId, seqs: (u64, u64), now: Instant) {
-        for seq in self.trees.on_gone(conn, stream, seqs) {
-            self.streams.give_up(stream, seq, now);
-        }
+    /// A link has no longer what it was asked for. That is a word of one link: the number is not
+    /// asked for any more, but is taken if it comes all the same.
+    pub(crate) fn gone(&mut self, conn: ConnId, stream: StreamId, seqs: (u64, u64)) {
+        self.trees.on_gone(conn, stream, seqs);
     }
 
     fn hear_own(&mut self, epoch: u32, seq: u64, now: Instant, rng: &mut Rng) -> Verdict {
@@ -162,6 +160,8 @@ impl Broadcasts {
 
 #[cfg(test)]
 mod tests {
+    use core::num::NonZeroU32;
+
     use super::*;
 
     fn at(seconds: u64) -> Instant {
@@ -213,5 +213,18 @@ mod tests {
             [hear(1), hear(1), hear(0)],
             [Verdict::New { hole: None }, Verdict::Duplicate, Verdict::NotTaken]
         );
+    }
+
+    #[test]
+    fn what_a_link_says_is_gone_is_taken_if_it_comes() {
+        let (mut broadcasts, mut rng, _) = setup();
+        let (other, conn) = (NodeId::from_random_bytes([2; 16]), ConnId::new(1, NonZeroU32::MIN));
+        let mut hear = |to: &mut Broadcasts, seq| to.hear(other, 5, seq, Instant::ZERO, &mut rng);
+        broadcasts.trees.link_up(conn, false, at(0));
+        hear(&mut broadcasts, 1);
+        assert_eq!(hear(&mut broadcasts, 3), Verdict::New { hole: Some((2, 2)) }, "made up");
+        broadcasts.announced(((other, 5), 2), conn, Duration::ZERO, at(0));
+        broadcasts.gone(conn, (other, 5), (2, 2));
+        assert_eq!(hear(&mut broadcasts, 2), Verdict::New { hole: None });
     }
 }

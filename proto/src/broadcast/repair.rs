@@ -140,26 +140,24 @@ impl Repair {
         want.announcers
     }
 
-    /// A link has it no longer. Whoever is left is asked; if nobody is, it is given up, and this is
-    /// true.
-    pub(crate) fn has_not(&mut self, key: &Key, index: Index) -> bool {
-        let Some(want) = self.wants.get(key) else { return false };
+    /// A link has it no longer. Whoever is left is asked; if nobody is, it is given up.
+    pub(crate) fn has_not(&mut self, key: &Key, index: Index) {
+        let Some(want) = self.wants.get(key) else { return };
         if want.announcers.iter().all(|announcer| announcer.index == index) {
             self.came(key);
-            return true;
+            return;
         }
         let was_first = want.announcers.first().is_some_and(|first| first.index == index);
         if was_first {
             let want = want.clone();
             self.discharge(&want);
         }
-        let Some(want) = self.wants.get_mut(key) else { return false };
+        let Some(want) = self.wants.get_mut(key) else { return };
         want.announcers.retain(|announcer| announcer.index != index);
         if let Some(first) = want.announcers.first().filter(|_| was_first) {
             let share = self.shares.entry(first.index).or_default();
             *share = share.saturating_add(1);
         }
-        false
     }
 
     fn discharge(&mut self, want: &Want) {
@@ -322,11 +320,11 @@ mod tests {
         let mut repair = repair();
         repair.announced(key(1), by(1), PATIENCE, at(0));
         repair.announced(key(1), by(2), PATIENCE, at(0));
-        assert!(!repair.has_not(&key(1), 1));
+        repair.has_not(&key(1), 1);
         assert_eq!((repair.shares.get(&1), repair.shares.get(&2)), (None, Some(&1)));
         assert_eq!(repair.ask(at(300), always), Some((key(1), 2)));
         assert_eq!(repair.ask(at(400), always), Some((key(1), 2)));
-        assert!(repair.has_not(&key(1), 2));
+        repair.has_not(&key(1), 2);
         assert_eq!((repair.len(), repair.shares.len(), repair.next_deadline()), (0, 0, None));
     }
 

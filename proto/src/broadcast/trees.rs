@@ -643,16 +643,12 @@ impl Trees {
     }
 
     /// A link has no longer what it was asked for.
-    /// Returns those that nobody else has announced either.
-    pub(crate) fn on_gone(
-        &mut self,
-        conn: ConnId,
-        stream: StreamId,
-        (from, to): (u64, u64),
-    ) -> Vec<u64> {
-        let Some(index) = self.indices.get(&conn).copied() else { return Vec::new() };
+    pub(crate) fn on_gone(&mut self, conn: ConnId, stream: StreamId, (from, to): (u64, u64)) {
+        let Some(index) = self.indices.get(&conn).copied() else { return };
         let to = to.min(from.saturating_add(MOST_IDS).saturating_sub(1));
-        (from..=to).filter(|seq| self.repair.has_not(&(stream, *seq), index)).collect()
+        for seq in from..=to {
+            self.repair.has_not(&(stream, seq), index);
+        }
     }
 
     /// A link does not want a stream pushed, or nothing by way of the shared tree.

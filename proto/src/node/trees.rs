@@ -162,7 +162,7 @@ impl Node {
         let seqs = seqs.split_once('-');
         let seqs = seqs.and_then(|(from, to)| from.parse().ok().zip(to.parse().ok()));
         if let (Some(stream), Some(seqs)) = (stream, seqs) {
-            self.broadcasts.gone(conn, stream, seqs, self.now);
+            self.broadcasts.gone(conn, stream, seqs);
         }
         stream.is_some() && seqs.is_some()
     }

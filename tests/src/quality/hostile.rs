@@ -32,11 +32,11 @@ pub fn mutes(setup: &Setup, percent: usize, manner: Manner, casts: usize) -> Fig
 /// The worst at once: of a hundred nodes 30 forward nothing, five flood all their neighbours ten
 /// times a second and serve nothing, two say garbage, which is no JSON, as often, and two say
 /// nothing but a byte every 10 s. A flood is announcements of streams that do not exist, and of
-/// numbers still to come in those that do; grafts of made-up streams; broadcasts under made-up ids.
+/// numbers still to come in those that do; grafts of made-up streams; broadcasts under made-up ids,
+/// and, 40 once a second, under the id of one who publishes, with numbers ahead of his.
 /// Ten others publish, ten broadcasts a second. What the honest got.
 ///
-/// Nobody forges under the ids of those ten: that is not prevented without signatures, and may cost
-/// a stream.
+/// Nobody forges the numbers that those ten will use: that is not prevented without signatures.
 pub fn floods(setup: &Setup, casts: usize) -> Figures {
     let mut net = warm(setup);
     let senders: BTreeSet<usize> = (0..10).map(|sender| sender * setup.count / 10).collect();
@@ -58,7 +58,10 @@ pub fn floods(setup: &Setup, casts: usize) -> Figures {
     for number in 0..casts {
         net.publish(turns[number % turns.len()]);
         for flooder in &flooders {
-            let lines = nonsense(&mut net, &turns);
+            let mut lines = nonsense(&mut net, &turns);
+            if number % 10 == 0 {
+                lines.push_str(&forged(&mut net, &turns));
+            }
             net.say(*flooder, lines.as_bytes());
         }
         babblers.iter().for_each(|babbler| net.say(*babbler, b"\x00garbage\n"));
@@ -100,6 +103,20 @@ fn nonsense(net: &mut Quality, senders: &[usize]) -> String {
         writeln!(lines, "{{\"msgtype\":\"broadcast\",{stream},{said}}}").unwrap();
     }
     lines
+}
+
+/// What a flooder says in the name of one who publishes: more than a stream may have holes.
+fn forged(net: &mut Quality, senders: &[usize]) -> String {
+    let sender = senders[net.below(senders.len())];
+    let (id, epoch) = (net.node(sender).id(), net.epoch(sender));
+    let line = |seq: usize| {
+        format!(
+            "{{\"msgtype\":\"broadcast\",\"originator\":\"{id}\",\"epoch\":{epoch},\"seq\":{seq},\
+             \"time\":0,\"kind\":\"Q\",\"msg\":\"no\"}}\n"
+        )
+    };
+    let far: String = (1..40).map(|_| line(100_000 + net.below(1 << 30))).collect();
+    line(200) + &far // 200: near enough for what is missing below to be asked for
 }
 
 impl Quality {
