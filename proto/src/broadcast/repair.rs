@@ -63,9 +63,9 @@ impl Repair {
         }
     }
 
-    /// Nothing is missing.
-    pub(crate) fn is_empty(&self) -> bool {
-        self.wants.is_empty()
+    /// Nothing of a stream is missing from this number on.
+    pub(crate) fn has_none_from(&self, (stream, seq): Key) -> bool {
+        self.wants.range((stream, seq)..=(stream, u64::MAX)).next().is_none()
     }
 
     #[cfg(test)]

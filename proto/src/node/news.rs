@@ -145,7 +145,7 @@ impl Node {
         let trees = &mut self.broadcasts.trees;
         let steady = match going {
             Some(Going { steady, .. }) if steady.is_none() => {
-                *steady = trees.steady(stream, link, now);
+                *steady = trees.steady(key, link, now);
                 steady.as_ref()
             }
             Some(Going { steady, .. }) => steady.as_ref(),

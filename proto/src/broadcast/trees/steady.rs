@@ -1,7 +1,8 @@
 //! Broadcasts of one stream that come together and change nothing in its tree.
 //!
-//! A burst comes by the parent, while a race is on and nothing is missing: then what is done with
-//! one broadcast is done with the next, and only the first is looked at from all sides.
+//! A burst comes by the parent, while a race is on and nothing is missing but what came before:
+//! then what is done with one broadcast is done with the next, and only the first is looked at from
+//! all sides.
 
 use alloc::vec::Vec;
 
@@ -10,7 +11,6 @@ use crate::broadcast::bits::{Bits, Index};
 use crate::broadcast::cache::{Entry, Key};
 use crate::id::ConnId;
 use crate::message::Frame;
-use crate::seen::StreamId;
 use crate::time::Instant;
 
 /// What broadcasts of one stream do that change nothing, for the moment.
@@ -19,6 +19,8 @@ pub(crate) struct Steady {
     from: Index,
     /// The number of the stream's first broadcast, which is none of them.
     first: Option<u64>,
+    /// The least number of them: below it some may be missing.
+    least: u64,
     push: Vec<ConnId>,
     /// Who has each of them when it is pushed.
     have: Bits,
@@ -27,18 +29,19 @@ pub(crate) struct Steady {
 impl Steady {
     /// Whether it holds for this broadcast.
     pub(crate) fn holds_for(&self, seq: u64, hole: Option<(u64, u64)>) -> bool {
-        hole.is_none() && self.first != Some(seq)
+        hole.is_none() && self.first != Some(seq) && seq >= self.least
     }
 }
 
 impl Trees {
-    /// What the next broadcasts of a stream do that come by the same link in the same moment, if
-    /// they change nothing: the link is the parent, nobody may take its place now, and none of them
-    /// was announced before.
-    pub(crate) fn steady(&self, stream: StreamId, conn: ConnId, now: Instant) -> Option<Steady> {
+    /// What the next broadcasts of a stream do, from this one on, that come by the same link in the
+    /// same moment, if they change nothing: the link is the parent, nobody may take its place now,
+    /// and none of them was announced before.
+    pub(crate) fn steady(&self, key: Key, conn: ConnId, now: Instant) -> Option<Steady> {
+        let (stream, least) = key;
         let index = *self.indices.get(&conn)?;
         let tree = self.trees.get(&stream)?;
-        if !(tree.is_steady(index, self.rules, now) && self.repair.is_empty()) {
+        if !(tree.is_steady(index, self.rules, now) && self.repair.has_none_from(key)) {
             return None;
         }
         let links = (0..).zip(&self.links).filter_map(|(to, link)| Some((to, link.as_ref()?)));
@@ -46,7 +49,7 @@ impl Trees {
         let mut have = Bits::default();
         have.set(index);
         let push = eager.map(|(to, link)| (have.set(to), link.conn).1).collect();
-        Some(Steady { from: index, first: tree.first, push, have })
+        Some(Steady { from: index, first: tree.first, least, push, have })
     }
 
     /// As [`received`](Self::received), once that has said what is to be done.
@@ -109,7 +112,7 @@ mod tests {
             for (index, key) in burst.iter().enumerate() {
                 let frame = Frame::new(&format!("{}\n", key.1));
                 let may = index > 0 && together && steady.is_none();
-                let found = may.then(|| trees.steady(key.0, conn(link), now)).flatten();
+                let found = may.then(|| trees.steady(*key, conn(link), now)).flatten();
                 steady = steady.or(found);
                 let holds = steady.as_ref().filter(|steady| steady.holds_for(key.1, None));
                 *quick += u32::from(holds.is_some());
@@ -126,13 +129,21 @@ mod tests {
         let mut rng = Rng::new([8; 32]);
         let (mut single, mut together) = (Side::new(), Side::new());
         let stream = (NodeId::from_random_bytes([9; 16]), 7);
-        let (mut now, mut seq) = (Instant::ZERO, 1);
+        let (mut now, mut seq, mut late) = (Instant::ZERO, 1, None);
         for _ in 0..2000 {
             now = now + Duration::from_millis(rng.below(150));
             let (what, other) = (rng.below(12), rng.below(4));
             let link = if rng.below(8) == 0 { rng.below(4) } else { 0 };
             let count = 1 + rng.below(6);
-            let burst: Vec<Key> = (seq..seq + count).map(|seq| (stream, seq)).collect();
+            let mut burst: Vec<Key> = (seq..seq + count).map(|seq| (stream, seq)).collect();
+            // Now and then the first comes late: in the middle of a later burst, when others were
+            // announced, or it was itself.
+            match late.take() {
+                Some(key) if rng.below(3) == 0 => burst.insert(1, key),
+                Some(key) => late = Some(key),
+                None if rng.below(4) == 0 && count > 1 => late = Some(burst.remove(0)),
+                None => {}
+            }
             for (side, is_together) in [(&mut single, false), (&mut together, true)] {
                 side.meanwhile(what, (stream, seq), other, now);
                 side.gets(&burst, link, now, is_together);
