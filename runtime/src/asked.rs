@@ -79,7 +79,12 @@ impl Asked {
     }
 
     /// Whether every reader has room for another reply. If not, he wakes the driver when he has.
+    #[inline]
     pub(crate) fn has_room(&mut self, remote: &Remote, now: Instant) -> bool {
+        self.brake.is_none() || self.is_released(remote, now)
+    }
+
+    fn is_released(&mut self, remote: &Remote, now: Instant) -> bool {
         let Some((watch, until)) = &self.brake else { return true };
         // First the flag, then the look: a reader who makes room after the look sees the flag.
         remote.braked.store(true, Ordering::SeqCst);

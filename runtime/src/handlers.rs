@@ -42,7 +42,7 @@ pub(crate) type Route = dyn Fn(&PeerId) -> Option<PeerId> + Send + Sync;
 /// All handlers of a node.
 #[derive(Default)]
 pub(crate) struct Handlers {
-    kinds: HashMap<Box<str>, Vec<Handler<OnMessage>>>,
+    kinds: Kinds,
     /// One for each kind, for a broadcast has one verdict.
     judges: HashMap<Box<str>, Handler<Judge>>,
     /// One for each kind, for a request is answered once.
@@ -53,6 +53,32 @@ pub(crate) struct Handlers {
     peer_down: Vec<Handler<OnPeerDown>>,
     otherwise: Option<Handler<Otherwise>>,
     every: Vec<Every>,
+}
+
+/// Handlers by kind. Messages come in runs of one kind, so the last one found is tried first.
+#[derive(Default)]
+struct Kinds {
+    /// The place of each kind.
+    index: HashMap<Box<str>, usize>,
+    handlers: Vec<(Box<str>, Vec<Handler<OnMessage>>)>,
+    last: usize,
+}
+
+impl Kinds {
+    fn add(&mut self, kind: &str, handler: Handler<OnMessage>) {
+        if let Some(handlers) = self.get_mut(kind) {
+            return handlers.push(handler);
+        }
+        self.index.insert(kind.into(), self.handlers.len());
+        self.handlers.push((kind.into(), vec![handler]));
+    }
+
+    fn get_mut(&mut self, kind: &str) -> Option<&mut Vec<Handler<OnMessage>>> {
+        if self.handlers.get(self.last).is_none_or(|(last, _)| **last != *kind) {
+            self.last = *self.index.get(kind)?;
+        }
+        self.handlers.get_mut(self.last).map(|(_, handlers)| handlers)
+    }
 }
 
 struct Handler<F: ?Sized> {
@@ -89,7 +115,7 @@ impl<F: ?Sized> Handler<F> {
 
 impl Handlers {
     pub(crate) fn on(&mut self, kind: &str, call: Box<OnMessage>) {
-        self.kinds.entry(kind.into()).or_default().push(Handler::new(call));
+        self.kinds.add(kind, Handler::new(call));
     }
 
     pub(crate) fn on_validated(&mut self, kind: &str, call: Box<Judge>) {
@@ -142,7 +168,8 @@ impl Handlers {
         if told { None } else { Some(event) }
     }
 
-    fn tell_message(&mut self, cx: &mut Cx<'_>, message: &Message) -> bool {
+    /// Calls the handlers of a message; false if it has none.
+    pub(crate) fn tell_message(&mut self, cx: &mut Cx<'_>, message: &Message) -> bool {
         let verdict = self.judge(cx, message);
         if verdict.is_some_and(|verdict| verdict != Verdict::Accept) {
             return true;
@@ -248,6 +275,29 @@ pub(crate) fn run_command(cx: &mut Cx<'_>, command: Box<dyn FnOnce(&mut Cx<'_>) 
 
 impl fmt::Debug for Handlers {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Handlers").field("kinds", &self.kinds.keys()).finish_non_exhaustive()
+        f.debug_struct("Handlers").field("kinds", &self.kinds.index.keys()).finish_non_exhaustive()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn each_kind_finds_its_own_handlers() {
+        let mut kinds = Kinds::default();
+        let of = |kinds: &mut Kinds, kind: &str| kinds.get_mut(kind).map(|found| found.len());
+        assert_eq!(of(&mut kinds, "A"), None);
+        for kind in ["A", "B", "A", "AB", "A"] {
+            kinds.add(kind, Handler::new(Box::new(|_, _| {})));
+        }
+        let known = [("A", 3), ("B", 1), ("AB", 1)];
+        for (first, count) in known {
+            for (second, other) in known {
+                assert_eq!(of(&mut kinds, first), Some(count));
+                assert_eq!(of(&mut kinds, ""), None);
+                assert_eq!(of(&mut kinds, second), Some(other), "{second} after {first}");
+            }
+        }
     }
 }

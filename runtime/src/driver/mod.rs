@@ -17,7 +17,7 @@ use std::sync::Arc;
 use std::task::Waker;
 use std::time::Duration;
 
-use peerline_proto::{Instant, Node, PeerId};
+use peerline_proto::{Event, Instant, Node, PeerId};
 
 use crate::asked::{self, Asked};
 use crate::builder::Setup;
@@ -236,6 +236,13 @@ impl<I: Io> Driver<I> {
         let Some(event) = self.node.poll_event() else { return false };
         log_event(&event);
         let (handlers, mut cx) = self.cx();
+        // Most are messages: these are told where they lie, for an event is long to hand over.
+        if let Event::Message(message) = &event {
+            if !handlers.tell_message(&mut cx, message) {
+                self.pass_on(event);
+            }
+            return true;
+        }
         let left = asked::tell(&mut cx, event).and_then(|event| handlers.tell(&mut cx, event));
         if let Some(event) = left {
             self.pass_on(event);
@@ -255,7 +262,7 @@ impl<I: Io> Driver<I> {
     }
 
     /// An event that no handler took: to the stream, else to `otherwise`.
-    fn pass_on(&mut self, event: peerline_proto::Event) {
+    fn pass_on(&mut self, event: Event) {
         let left = match &self.outlet {
             Some(outlet) => outlet.push(event).err(),
             None => Some(event),
