@@ -136,16 +136,17 @@ mod tests {
             let link = if rng.below(8) == 0 { rng.below(4) } else { 0 };
             let count = 1 + rng.below(6);
             let mut burst: Vec<Key> = (seq..seq + count).map(|seq| (stream, seq)).collect();
-            // Now and then the first comes late: in the middle of a later burst, when others were
-            // announced, or it was itself.
+            // Now and then the first is announced only, and comes at the end of a later burst.
             match late.take() {
-                Some(key) if rng.below(3) == 0 => burst.insert(1, key),
+                Some(key) if rng.below(3) == 0 => burst.push(key),
                 Some(key) => late = Some(key),
                 None if rng.below(4) == 0 && count > 1 => late = Some(burst.remove(0)),
                 None => {}
             }
             for (side, is_together) in [(&mut single, false), (&mut together, true)] {
                 side.meanwhile(what, (stream, seq), other, now);
+                let held = late.filter(|held| *held == (stream, seq));
+                held.into_iter().for_each(|key| side.meanwhile(1, key, other, now));
                 side.gets(&burst, link, now, is_together);
             }
             seq += count;
