@@ -253,7 +253,9 @@ impl Watched {
         self.bytes_out += waiting.min(count) as u64;
         let mut bytes = Vec::new();
         self.node.outgoing(conn).copy_to(&mut bytes, count);
-        if let Some(conn) = self.live.get_mut(&conn) {
+        if self.exchanges.contains(&conn) {
+            self.said_to_guest(conn, &bytes);
+        } else if let Some(conn) = self.live.get_mut(&conn) {
             conn.sent.feed(&bytes, MAX_LINE, &mut Vec::new()).expect("a line of bounded length");
         }
         self.node.sent(conn, count, clock);
