@@ -103,6 +103,11 @@ impl Net {
         self.plan_host(host);
     }
 
+    /// Whether timers of some host may fire late.
+    pub(crate) fn has_late_timers(&self) -> bool {
+        self.hosts.iter().any(|host| !host.lateness.is_zero())
+    }
+
     /// The host's clock runs at so many millionths of the true speed. To be said at the start.
     pub fn skew_clock(&mut self, host: HostId, millionths: u64) {
         self.hosts[host].clock = Clock::new(millionths);
