@@ -129,6 +129,17 @@ fn a_file_that_is_too_long_is_told_with_both_numbers() {
     assert_eq!(ask(&sharer, "FGET", b"long").len(), 16_777_216 + 8);
 }
 
+/// An asker, and a listener at the same port of another address. Another test may have that port
+/// there, so not the first one has to do.
+fn asker_and_namesake() -> (TcpListener, String, TcpListener) {
+    let mut pairs = (0..100).filter_map(|_| {
+        let (third, id) = asker([127, 0, 0, 2]);
+        let port = third.local_addr().unwrap().port();
+        Some((third, id, TcpListener::bind(("127.0.0.1", port)).ok()?))
+    });
+    pairs.next().expect("a port that is free at both addresses")
+}
+
 #[test]
 fn queries_are_acknowledged_and_answered_at_the_port_of_whoever_asks() {
     let folder = Folder::new(&[("hello.txt", b"hello"), ("hello again", b""), ("other", b"")]);
@@ -151,9 +162,7 @@ fn queries_are_acknowledged_and_answered_at_the_port_of_whoever_asks() {
     told.sort();
     assert_eq!(told, [resp("hello again", &sharer.addr), resp("hello.txt", &sharer.addr)]);
     // It names somebody else, who is not called: whoever asks is, at that port.
-    let (third, third_id) = asker([127, 0, 0, 2]);
-    let port = third.local_addr().unwrap().port();
-    let own = TcpListener::bind(("127.0.0.1", port)).unwrap();
+    let (third, third_id, own) = asker_and_namesake();
     query(format!("{third_id} other 0"), "other");
     assert_eq!(result(&own), resp("other", &sharer.addr));
     third.set_nonblocking(true).unwrap();
