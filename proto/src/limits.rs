@@ -192,8 +192,8 @@ pub struct Limits {
     /// How long a broadcast that was announced is looked for. Default 30 s, as long as others keep
     /// it.
     pub repair_for: Duration,
-    /// Missing ranges per stream. When full: the longest untouched is closed, if old enough; last of
-    /// all those where the stream may go on. Default 32.
+    /// Missing ranges per stream. When full: the longest untouched is closed, if old enough; last
+    /// of all those where the stream may go on. Default 32.
     pub missing_ranges: usize,
     /// How long a missing range is kept open at least before another may take its place. Default 0:
     /// a fast sender skips a peer more often than repair can follow, and everything behind the last
