@@ -375,7 +375,7 @@ impl Limits {
     /// use peerline_proto::Limits;
     ///
     /// let bytes = Limits::default().worst_case_node(64 * 1024);
-    /// assert_eq!(bytes >> 20, 356, "in MiB, by default");
+    /// assert_eq!(bytes >> 20, 357, "in MiB, by default");
     /// ```
     pub fn worst_case_node(&self, read: usize) -> usize {
         let per_peer = self.rivals.max(self.guest_connections);
