@@ -39,10 +39,11 @@ pub(crate) struct Entry {
 #[derive(Clone, Debug)]
 #[cfg_attr(feature = "testing", derive(Hash))]
 pub(crate) struct Cache {
-    /// An entry that was driven out early leaves its place empty.
-    log: VecDeque<Option<Entry>>,
-    /// The place of the first entry of `log`.
-    first: u64,
+    /// In the order of their places. One that is driven out early leaves a gap in the numbers, and
+    /// nothing in memory: else a flood over one link would make the log as long as it lasts.
+    log: VecDeque<(u64, Entry)>,
+    /// The place of the next one.
+    end: u64,
     places: Places,
     /// Bytes charged for each link, and for ourselves.
     shares: Table<Option<Index>, usize>,
@@ -56,7 +57,7 @@ impl Cache {
     pub(crate) fn new(limits: &Limits) -> Self {
         Self {
             log: VecDeque::new(),
-            first: 0,
+            end: 0,
             places: Places::default(),
             shares: Table::default(),
             charged: 0,
@@ -72,8 +73,17 @@ impl Cache {
     }
 
     pub(crate) fn get_mut(&mut self, key: &Key) -> Option<&mut Entry> {
-        let index = self.places.get(key)?.checked_sub(self.first)?;
-        self.log.get_mut(usize::try_from(index).ok()?)?.as_mut()
+        let index = self.index_of(self.places.get(key)?);
+        self.log.get_mut(index).map(|(_, entry)| entry)
+    }
+
+    /// Where in the log a place is, or the first one after it. There are few gaps.
+    fn index_of(&self, place: u64) -> usize {
+        let guess = usize::try_from(place.saturating_sub(self.start())).unwrap_or(usize::MAX);
+        match self.log.get(guess) {
+            Some((at, _)) if *at == place => guess,
+            Some(_) | None => self.log.partition_point(|(at, _)| *at < place),
+        }
     }
 
     /// The place of a broadcast, if it is kept.
@@ -83,20 +93,17 @@ impl Cache {
 
     /// The place after the newest entry.
     pub(crate) fn end(&self) -> u64 {
-        self.first.saturating_add(self.log.len() as u64)
+        self.end
     }
 
     /// The place of the oldest entry.
     pub(crate) fn start(&self) -> u64 {
-        self.first
+        self.log.front().map_or(self.end, |(place, _)| *place)
     }
 
     /// The entries from a place on, each with its place.
     pub(crate) fn from(&self, place: u64) -> impl Iterator<Item = (u64, &Entry)> {
-        let start = place.max(self.first);
-        let skip = usize::try_from(start.saturating_sub(self.first)).unwrap_or(usize::MAX);
-        let rest = self.log.iter().skip(skip);
-        (start..).zip(rest).filter_map(|(place, entry)| Some((place, entry.as_ref()?)))
+        self.log.iter().skip(self.index_of(place)).map(|(place, entry)| (*place, entry))
     }
 
     /// Keeps a broadcast. Without room, what came by the same link gives way if that has more than
@@ -119,8 +126,9 @@ impl Cache {
         }
         self.charged = self.charged.saturating_add(cost);
         self.charge(from, cost);
-        self.places.insert(entry.key, self.end());
-        self.log.push_back(Some(entry));
+        self.places.insert(entry.key, self.end);
+        self.log.push_back((self.end, entry));
+        self.end = self.end.saturating_add(1);
     }
 
     /// Drops the oldest of one link until it is charged at most `allowed`.
@@ -128,32 +136,35 @@ impl Cache {
         let mut over = self.shares.get(&from).copied().unwrap_or_default().saturating_sub(allowed);
         // An eighth more, so that a flood does not walk the log for each of its lines.
         over = over.saturating_add(self.capacity / 32);
-        let mut gone = 0_usize;
-        for slot in &mut self.log {
-            if gone >= over {
-                break;
-            }
-            if let Some(entry) = slot.take_if(|entry| entry.from == from) {
-                gone = gone.saturating_add(cost(&entry));
-                self.places.remove(&entry.key);
-            }
+        // In a burst over one link its lines are all there is: then nothing is moved.
+        while over > 0 && self.log.front().is_some_and(|(_, first)| first.from == from) {
+            over = over.saturating_sub(self.pop());
         }
+        if over == 0 {
+            return;
+        }
+        let (places, mut gone) = (&mut self.places, 0_usize);
+        self.log.retain(|(_, entry)| {
+            let stays = gone >= over || entry.from != from;
+            if !stays {
+                gone = gone.saturating_add(cost(entry));
+                places.remove(&entry.key);
+            }
+            stays
+        });
         self.discharge(from, gone);
-        while self.log.front().is_some_and(Option::is_none) {
-            self.pop();
-        }
     }
 
-    fn pop(&mut self) {
-        let Some(slot) = self.log.pop_front() else { return };
-        self.first = self.first.saturating_add(1);
-        if let Some(entry) = slot {
-            self.places.remove(&entry.key);
-            self.discharge(entry.from, cost(&entry));
-        }
+    /// Drops the oldest. Returns what it was charged.
+    fn pop(&mut self) -> usize {
+        let Some((_, entry)) = self.log.pop_front() else { return 0 };
+        let cost = cost(&entry);
+        self.places.remove(&entry.key);
+        self.discharge(entry.from, cost);
         if self.log.is_empty() {
             self.log = VecDeque::new();
         }
+        cost
     }
 
     /// Adds to what a link is charged.
@@ -187,13 +198,12 @@ impl Cache {
     }
 
     fn oldest(&self) -> Option<Instant> {
-        // The first is never an empty place.
-        self.log.front()?.as_ref().map(|entry| entry.at)
+        self.log.front().map(|(_, entry)| entry.at)
     }
 
     /// A link is gone: its number may be another's from here on.
     pub(crate) fn forget(&mut self, index: Index) {
-        for entry in self.log.iter_mut().flatten() {
+        for (_, entry) in &mut self.log {
             entry.have.clear(index);
             entry.from = entry.from.filter(|from| *from != index);
         }
@@ -239,8 +249,10 @@ impl Places {
 #[cfg_attr(feature = "testing", derive(Hash))]
 struct Numbers {
     /// Those that came in order, each with its place; [`GONE`] once it was driven out early. The
-    /// first is not gone.
+    /// first is not gone, nor are more than half and [`ROOM`].
     ordered: VecDeque<(u64, u64)>,
+    /// How many are gone.
+    gone: usize,
     /// Those that came after a higher one.
     late: BTreeMap<u64, u64>,
 }
@@ -281,7 +293,12 @@ impl Numbers {
         self.ordered.pop_front();
         while self.ordered.front().is_some_and(|(_, place)| *place == GONE) {
             self.ordered.pop_front();
+            self.gone = self.gone.saturating_sub(1);
         }
+        self.shrink();
+    }
+
+    fn shrink(&mut self) {
         let capacity = self.ordered.capacity();
         if capacity > ROOM && self.ordered.len() < capacity / 4 {
             self.ordered.shrink_to(capacity / 2);
@@ -291,10 +308,18 @@ impl Numbers {
     fn remove_early(&mut self, seq: u64) {
         let found = self.ordered.binary_search_by_key(&seq, |(seq, _)| *seq).ok();
         match found.and_then(|index| self.ordered.get_mut(index)) {
-            Some((_, place)) if *place != GONE => *place = GONE,
+            Some((_, place)) if *place != GONE => {
+                *place = GONE;
+                self.gone = self.gone.saturating_add(1);
+            }
             Some(_) | None => {
                 self.late.remove(&seq);
             }
+        }
+        if self.gone > ROOM && self.gone > self.ordered.len() / 2 {
+            self.ordered.retain(|(_, place)| *place != GONE);
+            self.gone = 0;
+            self.shrink();
         }
     }
 }
@@ -365,6 +390,30 @@ mod tests {
         assert!(cache.get_mut(&(stream(), 1000)).is_some());
         cache.forget(2);
         assert!(cache.from(0).all(|(_, entry)| entry.from != Some(2)));
+    }
+
+    #[test]
+    fn a_flood_over_one_link_leaves_nothing_behind_what_came_before_it() {
+        let mut cache = cache();
+        cache.insert(entry(1, Some(1), at(0)));
+        for seq in 2..=20_000 {
+            let mut other = entry(seq, Some(2), at(0));
+            // Numbers of the same stream, and of one that has no others.
+            other.key.0.1 = 7 + u32::try_from(seq % 2).unwrap();
+            cache.insert(other);
+        }
+        assert_eq!(kept(&cache).first(), Some(&1), "its quarter is its own");
+        let room = |cache: &Cache| {
+            let streams = cache.places.streams.range(..).map(|(_, of)| of.ordered.capacity());
+            (cache.log.capacity(), streams.max().unwrap())
+        };
+        assert!(room(&cache).0 <= 128 && room(&cache).1 <= 4 * ROOM, "{:?}", room(&cache));
+        for (place, seq) in [(0, 1), (19_999, 20_000)] {
+            let key = (if seq == 1 { stream() } else { (stream().0, 7) }, seq);
+            assert_eq!(cache.place(&key), Some(place));
+            assert_eq!(cache.get_mut(&key).unwrap().key, key);
+        }
+        assert_eq!(cache.from(19_990).next().unwrap().0, 19_990);
     }
 
     #[test]
