@@ -188,6 +188,14 @@ impl Lane {
     }
 }
 
+/// Makes room for a piece of this length: by doubling, but never past what a piece may hold.
+fn grow(bytes: &mut Vec<u8>, len: usize) {
+    if len > bytes.capacity() {
+        let room = bytes.capacity().saturating_mul(2).clamp(len, PIECE);
+        bytes.reserve_exact(room.saturating_sub(bytes.len()));
+    }
+}
+
 /// What a frame is charged.
 fn cost(frame: &Frame) -> usize {
     frame.len().saturating_add(FRAME_COST)
@@ -347,7 +355,9 @@ impl Queue {
             return;
         }
         if let Some(Piece::Copied { bytes, frames }) = self.staged.last_mut() {
-            if bytes.len().saturating_add(frame.len()) <= PIECE {
+            let len = bytes.len().saturating_add(frame.len());
+            if len <= PIECE {
+                grow(bytes, len);
                 bytes.extend_from_slice(frame.as_bytes());
                 *frames = frames.saturating_add(1);
                 return;
