@@ -18,6 +18,9 @@ const CANDIDATE: Duration = Duration::from_secs(2);
 const PRUNE_AGAIN: Duration = Duration::from_secs(5);
 /// How long a candidate that did not is not chosen by wins again; doubles each time.
 const BANNED: Duration = Duration::from_secs(60);
+/// Links banned at once from one tree. When full: the one that would be free first is. 8: it takes
+/// three wins and two seconds each, and a tree should cost little more than its stream.
+const MOST_BANNED: usize = 8;
 
 /// The bits of one stream.
 #[derive(Clone, Debug, Default)]
@@ -106,6 +109,11 @@ impl Tree {
         let Some((index, _)) = self.candidate.filter(|(_, until)| is_over(*until)) else { return };
         self.candidate = None;
         let length = self.banned.get(&index).map_or(BANNED, |(_, next)| *next);
+        if self.banned.len() >= MOST_BANNED && !self.banned.contains_key(&index) {
+            let first = self.banned.iter().min_by_key(|(_, (until, _))| *until);
+            let first = first.map(|(free, _)| *free);
+            first.map(|free| self.banned.remove(&free));
+        }
         self.banned.insert(index, (now + length, length.saturating_mul(2)));
     }
 
