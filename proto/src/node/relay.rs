@@ -163,6 +163,11 @@ impl Node {
                 return;
             }
         }
+        if self.events.is_over() {
+            // It is for information only, and twenty bytes of it would cost hundreds.
+            self.stats.not_taken += 1;
+            return;
+        }
         let Some(peer) = self.ready_mut(conn).map(|ready| ready.peer.clone()) else { return };
         let (re, code) = (cut(&said.re), cut(&said.code));
         self.emit(Event::PeerError { peer, re, code });
