@@ -4,7 +4,12 @@
 //! [`Limits::worst_case_stranger`], [`Limits::worst_case_peer`] and [`Limits::worst_case_node`] do
 //! the sum. A limit that is hit costs whoever hit it and is counted in [`Stats`](crate::Stats).
 
+mod worst;
+
 use core::time::Duration;
+
+#[cfg(test)]
+pub(crate) use worst::{ADDRESS_COST, RANGE_COST};
 
 /// The longest line a node may send before its hello is answered, and the longest hello, in
 /// bytes without the line end: fixed by the protocol.
@@ -287,37 +292,6 @@ pub struct Limits {
     pub without: Option<crate::rules::TreeRule>,
 }
 
-/// Bytes of a connection itself: its state, its slot, its deadline, its places in the tables.
-pub(crate) const LINK_COST: usize = 1024;
-/// Bytes of our own first lines to somebody who has not said hello: hello, or bye with others.
-pub(crate) const FIRST_WORDS: usize = 2048;
-/// Bytes of an address in the book, or of one of our own: its entry in a table that may be half
-/// empty, its place in a bucket that may be too, a guest's name.
-pub(crate) const ADDRESS_COST: usize = 448;
-/// Bytes of a stream and of its place in the order.
-pub(crate) const STREAM_COST: usize = 192;
-/// Bytes of a stream's tree.
-pub(crate) const TREE_COST: usize = 320;
-/// Bytes of a broadcast that is looked for, and of those who announced it.
-pub(crate) const WANT_COST: usize = 384;
-/// Bytes of a broadcast that waits for a verdict, or was not accepted, beyond its line.
-pub(crate) const VERDICT_COST: usize = 448;
-/// Bytes of one missing range.
-pub(crate) const RANGE_COST: usize = 32;
-/// Bytes of a single id and of its place in a set.
-pub(crate) const ID_COST: usize = 96;
-
-/// Bytes of a destination and of its place in the order.
-pub(crate) const ROUTE_COST: usize = 192;
-/// Bytes of one hop.
-pub(crate) const HOP_COST: usize = 32;
-/// Bytes of a line passed on: its name twice, its tries.
-pub(crate) const RELAYED_COST: usize = 384;
-/// Bytes of a request of ours beyond its text, and of the event that tells its end.
-pub(crate) const PENDING_COST: usize = 768;
-/// Bytes of a request of somebody else's: its name twice, its places in the tables.
-pub(crate) const ANSWERING_COST: usize = 512;
-
 /// Objects waiting for one chat peer. When full: the next is dropped and counted. 128: what is to
 /// be told of a full table, and what is said meanwhile.
 pub(crate) const GUESTS_WAITING: usize = 128;
@@ -327,13 +301,14 @@ pub(crate) const GUEST_DIALS: usize = 4;
 /// Bytes of a chat object, and what keeping it costs.
 pub(crate) const GUEST_OBJECT: usize = 2048 + 64;
 
+/// Connections that lost to another of the same peer and are read to their ends. When full: the
+/// oldest is not. 64, as many as there are inbound peers.
+pub(crate) const LOSERS: usize = 64;
 /// Peers to begin with after a start. 2, as Bitcoin Core.
 pub(crate) const ANCHORS: usize = 2;
 /// Answers to `getaddr` kept, one for each network group that asks. When full: the oldest goes. 64,
 /// as many as there are inbound peers.
 pub(crate) const ANSWERS: usize = 64;
-/// Bytes of an address in such an answer.
-const TOLD_COST: usize = 80;
 /// Bytes of a saved book before its key.
 pub(crate) const BOOK_HEAD: usize = 14;
 /// Bytes of a saved book beside head and addresses: key, counts, anchors, checksum.
@@ -356,87 +331,6 @@ impl Limits {
     pub fn book_bytes(&self) -> usize {
         book_bytes(self.book)
     }
-
-    /// Bytes that a connection without hello can make the node hold, 7 KiB by default.
-    pub fn worst_case_stranger(&self) -> usize {
-        MAX_FIRST_LINE + 1 + FIRST_WORDS + LINK_COST
-    }
-
-    /// Bytes that one connection of a peer can make the node hold, 1.3 MiB by default, most of them
-    /// in its queue; its undelivered events not counted, which all peers share.
-    pub fn worst_case_peer(&self) -> usize {
-        sum([self.max_line, 1, self.send_queue, self.control_reserve, LINK_COST])
-    }
-
-    /// Bytes that all peers together can make the node hold, when the driver hands in at most
-    /// `read` bytes at once and the application dials nobody beyond `target_outbound`.
-    ///
-    /// ```
-    /// use peerline_proto::Limits;
-    ///
-    /// let bytes = Limits::default().worst_case_node(64 * 1024);
-    /// assert_eq!(bytes >> 20, 357, "in MiB, by default");
-    /// ```
-    pub fn worst_case_node(&self, read: usize) -> usize {
-        let per_peer = self.rivals.max(self.guest_connections);
-        let inbound = self.max_inbound.saturating_mul(per_peer);
-        let dialled = sum([self.target_outbound, self.id_links, self.max_dialing]);
-        let connections = sum([inbound, dialled]);
-        let line = sum([self.max_line, 1, self.control_reserve, LINK_COST, read]);
-        let holes = self.missing_ranges.saturating_mul(RANGE_COST);
-        sum([
-            self.half_open.saturating_mul(self.worst_case_stranger()),
-            self.closing.saturating_mul(LINK_COST),
-            connections.saturating_mul(line),
-            self.queued_total,
-            self.event_queue,
-            self.book.saturating_mul(ADDRESS_COST),
-            self.addr_answer.saturating_mul(ANSWERS * TOLD_COST),
-            self.discouraged.saturating_mul(ID_COST),
-            self.streams.saturating_mul(sum([STREAM_COST, TREE_COST, holes])),
-            self.cache,
-            self.wanted.saturating_mul(WANT_COST),
-            self.recent_ids.saturating_mul(4).saturating_mul(ID_COST),
-            self.verdicts.saturating_mul(2 * VERDICT_COST),
-            self.verdict_bytes,
-            self.worst_case_requests(),
-            self.worst_case_guests(),
-        ])
-    }
-
-    /// Bytes that guests can make the node hold.
-    fn worst_case_guests(&self) -> usize {
-        let outbox = GUESTS_WAITING.saturating_mul(GUEST_OBJECT).saturating_add(LINK_COST);
-        let under_way = self.guest_visits.saturating_add(self.guests.saturating_mul(GUEST_DIALS));
-        sum([
-            self.guest_bytes,
-            self.max_frame,
-            self.guests.saturating_mul(outbox.saturating_add(ADDRESS_COST * 2)),
-            under_way.saturating_mul(LINK_COST + GUEST_OBJECT),
-            self.guest_requests.saturating_mul(MAX_FIRST_LINE + LINK_COST),
-            self.recent_ids.saturating_mul(4).saturating_mul(ID_COST),
-        ])
-    }
-
-    /// Bytes that routes and requests can make the node hold, ours included; the events that tell
-    /// of their ends too.
-    fn worst_case_requests(&self) -> usize {
-        let hops = self.hops_per_route.saturating_mul(HOP_COST);
-        let each = [
-            (self.routes, ROUTE_COST.saturating_add(hops)),
-            (self.relayed, RELAYED_COST),
-            (self.seeks, ROUTE_COST),
-            (self.pending_requests, PENDING_COST),
-            (self.answering, ANSWERING_COST),
-        ];
-        let tables = each.map(|(count, cost)| count.saturating_mul(cost));
-        let held = sum([self.held_bytes, self.walk_bytes]);
-        sum([sum(tables), held, self.pending_bytes, self.early_bytes, self.replay_bytes])
-    }
-}
-
-fn sum<const N: usize>(parts: [usize; N]) -> usize {
-    parts.into_iter().fold(0, usize::saturating_add)
 }
 
 /// The defaults; each has its reason at its field.
@@ -536,22 +430,5 @@ pub(crate) const DEFAULTS: Limits = Limits {
 impl Default for Limits {
     fn default() -> Self {
         DEFAULTS
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_stranger_is_cheap() {
-        assert!(Limits::default().worst_case_stranger() <= 8 * 1024);
-    }
-
-    #[test]
-    fn no_limits_overflow_the_sum() {
-        let limits = Limits { max_line: usize::MAX, streams: usize::MAX, ..Limits::default() };
-        assert_eq!(limits.worst_case_node(usize::MAX), usize::MAX);
-        assert_eq!(limits.worst_case_peer(), usize::MAX);
     }
 }

@@ -4,6 +4,8 @@
 //! when to end, and this file makes sure that each connection is opened once, half-closed at most
 //! once, dropped exactly once, and that no queue passes its bound.
 
+mod closing;
+
 use alloc::collections::{BTreeMap, BTreeSet, VecDeque};
 use alloc::vec::Vec;
 use core::net::SocketAddr;
@@ -13,14 +15,14 @@ use core::time::Duration;
 use crate::action::Action;
 use crate::dialect::Dialects;
 use crate::error::Violation;
-use crate::id::{ConnId, PeerId, Side};
+use crate::id::{ConnId, Side};
 use crate::limits::{Limits, MAX_BROADCAST_LINE};
 use crate::message::Frame;
 use crate::queue::{Class, FRAME_COST, Full, Outgoing, Queue};
 use crate::session::btpeer::Exchange;
 use crate::session::keepalive::Waits;
 use crate::session::opening::Input;
-use crate::session::{Call, Closing, Phase, PhaseName, Ready};
+use crate::session::{Call, Phase, PhaseName, Ready};
 use crate::stats::Stats;
 use crate::time::Instant;
 use crate::timers::Timers;
@@ -331,12 +333,6 @@ impl Links {
         self.nonces.retain(|_, dial| *dial != conn);
     }
 
-    /// The connection that has been closing longest, if there are more than `most`.
-    pub(crate) fn one_closing_too_many(&self, most: usize) -> Option<ConnId> {
-        let oldest = self.closing.first().map(|(_, conn)| *conn);
-        oldest.filter(|_| self.closing.len() > most)
-    }
-
     /// Lets go of a connection now. Returns how many of its frames are lost.
     pub(crate) fn drop_now(&mut self, conn: ConnId) -> u64 {
         let Some(link) = self.take(conn) else { return 0 };
@@ -366,65 +362,6 @@ impl Links {
             self.free.push(index);
         }
         Some(link)
-    }
-
-    /// Ends a connection in order: what is queued goes out, then `bye`, then our half is shut and
-    /// the other's end awaited, all of it not after `latest`.
-    pub(crate) fn close(
-        &mut self,
-        conn: ConnId,
-        bye: Option<Frame>,
-        loser: Option<PeerId>,
-        latest: Instant,
-        now: Instant,
-    ) {
-        if let Some(bye) = bye {
-            // The lowest class, so that nothing queued before it comes after it.
-            let _without_bye_if_full = self.push(conn, bye, Class::Forwarded, self.control_limit());
-        }
-        self.resume(conn, now);
-        self.greeted(conn);
-        let until = (now + self.flush_timeout).min(latest);
-        let Some(link) = self.get_mut(conn) else { return };
-        let ended = match &link.phase {
-            Phase::Ready(ready) => ready.superseded.is_some_and(|superseded| superseded.ended),
-            Phase::Guest(Exchange::Answering { ended, .. }) => *ended,
-            Phase::Dialing { .. }
-            | Phase::Greeting(_)
-            | Phase::Guest(Exchange::Visiting(_) | Exchange::Telling { .. })
-            | Phase::Closing(_) => false,
-        };
-        let since = now;
-        link.phase = Phase::Closing(Closing { since, until, finished: false, ended, loser });
-        self.closing.insert((since, conn));
-        self.finish_if_flushed(conn, now);
-        self.reschedule(conn, now);
-    }
-
-    /// The other side ended its half of a closing connection. Returns how many frames are lost.
-    pub(crate) fn ended(&mut self, conn: ConnId) -> u64 {
-        let Some(link) = self.get_mut(conn) else { return 0 };
-        let Phase::Closing(closing) = &mut link.phase else { return 0 };
-        closing.ended = true;
-        if closing.finished { self.drop_now(conn) } else { 0 }
-    }
-
-    fn finish_if_flushed(&mut self, conn: ConnId, now: Instant) {
-        let linger = self.linger;
-        let Some(link) = self.get_mut(conn) else { return };
-        let flushed = link.queue.is_empty();
-        let Phase::Closing(closing) = &mut link.phase else { return };
-        if !flushed || closing.finished {
-            return;
-        }
-        closing.finished = true;
-        closing.until = closing.until.min(now + linger);
-        let ended = closing.ended;
-        self.actions.push_back(Action::Finish { conn });
-        if ended {
-            self.drop_now(conn);
-        }
-        self.reschedule(conn, now);
     }
 
     // ---- sending ----

@@ -195,6 +195,11 @@ pub fn kept(node: &Node) -> impl Iterator<Item = (&'static str, usize, usize)> +
     node.kept().into_iter()
 }
 
+/// What [`Limits::worst_case_node`] adds up, part by part: its name and its bytes.
+pub fn worst_case_parts(limits: &Limits, read: usize) -> Vec<(&'static str, usize)> {
+    limits.worst_case_parts(read).into()
+}
+
 /// The time as a node has it: the latest it was told.
 pub fn time(node: &Node) -> Instant {
     node.time()

@@ -156,6 +156,19 @@ fn every_limit_stands_in_the_table_with_its_default() {
     }
 }
 
+#[test]
+fn the_sum_of_all_limits_is_told_part_by_part() {
+    let document = read("SECURITY.md");
+    let mut parts: BTreeMap<&str, usize> =
+        testing::worst_case_parts(&Limits::default(), 64 * 1024).into_iter().collect();
+    for (names, told) in rows(&document, "| part | MiB |") {
+        let bytes = names.split(", ").map(|name| parts.remove(name).expect(name));
+        let mib = bytes.sum::<usize>() as f64 / f64::from(1 << 20);
+        assert_eq!(format!("{mib:.1}"), told, "{names}");
+    }
+    assert!(parts.is_empty(), "nowhere told: {parts:?}");
+}
+
 /// The names of the fields of `Limits`.
 fn fields(source: &str) -> Vec<&str> {
     let body = source.split_once("pub struct Limits {").unwrap().1.split_once("\n}").unwrap().0;

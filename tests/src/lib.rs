@@ -15,6 +15,7 @@ pub mod entropy;
 pub mod explore;
 pub mod guest_oracle;
 pub mod hostile;
+pub mod memory;
 pub mod net;
 pub mod oracle;
 pub mod originals;
