@@ -129,8 +129,9 @@ fn a_node_joins_and_asks_guests() {
         vec![repl("a"), frame("DATA", &[0xff, 0])],
         vec![],
     ];
-    let (addr, serving) = btpeer(&place, visits);
+    // The program first: it may have to be built, and the peer does not wait for that long.
     let mut node = Piped::start(&["node"]);
+    let (addr, serving) = btpeer(&place, visits);
     assert_eq!(node.ask(&format!("request btpeer:{addr} FGET a name")), "ok 1");
     assert_eq!(node.line("reply"), "reply 1 \"REPL\" \"some \\u001bone\"");
     assert_eq!(node.line("end"), "end 1");
