@@ -183,6 +183,20 @@ fn of_more_guests_than_are_remembered_the_least_recently_heard_goes() {
     assert_eq!(left.count(), 12);
 }
 
+#[test]
+fn names_that_come_and_go_set_off_no_more_dials_than_those_remembered_may() {
+    let (mut net, host) = setup();
+    for number in 0..1000 {
+        let addr = place(number);
+        net.black_hole(addr);
+        say(&mut net, host, addr, &chat("PING", &format!("n{number}"), &place_of(addr), 0));
+        net.run_for(SECOND / 200);
+    }
+    net.run_for(SECOND);
+    let guests = net.node(host).guests().count();
+    assert_eq!((guests, net.sockets(host)), (64, 64), "one dial to each that is remembered");
+}
+
 // ---- how long, and how big
 
 #[test]

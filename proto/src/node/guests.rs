@@ -8,12 +8,13 @@ use core::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 
 use crate::config::{GuestHosts, Listen};
 use crate::dialect::Dialect;
-use crate::error::{DialError, TransportError};
+use crate::error::{CloseReason, DialError, TransportError};
 use crate::event::Event;
 use crate::exchange::RequestFailure;
 use crate::group::{canonical, is_dialable};
 use crate::guests::{Guest, Table};
 use crate::id::{ConnId, PeerId};
+use crate::links::Link;
 use crate::node::Node;
 use crate::node::part::Parting;
 use crate::session::btpeer::{Errand, Exchange};
@@ -280,6 +281,27 @@ impl Node {
 
     pub(super) fn guest_left(&mut self, name: &str, dialect: Dialect, addr: SocketAddr) {
         self.emit(Event::GuestLeft { peer: PeerId::Guest(name.into()), dialect, addr });
+        if dialect == Dialect::Chat {
+            self.give_up_calls(name);
+        }
+    }
+
+    /// Calls to a chat peer end with it: how many there may be is counted by those remembered, and
+    /// names that come and go would set off any number.
+    fn give_up_calls(&mut self, name: &str) {
+        let is_called = |link: &Link| match &link.phase {
+            Phase::Dialing { call: Call::Chat { to: Some(to), .. }, .. } => **to == *name,
+            Phase::Dialing { .. }
+            | Phase::Greeting(_)
+            | Phase::Ready(_)
+            | Phase::Guest(_)
+            | Phase::Closing(_) => false,
+        };
+        let calls = self.links.iter().filter(|(_, link)| is_called(link)).map(|(conn, _)| conn);
+        let calls: Vec<ConnId> = calls.collect();
+        for conn in calls {
+            self.end(conn, CloseReason::Local, Parting::Drop);
+        }
     }
 
     // ---- where we and they are ----
