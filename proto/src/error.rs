@@ -30,7 +30,7 @@ use crate::id::ConnId;
 #[cfg_attr(feature = "testing", derive(Hash))]
 pub enum CloseReason {
     /// We ended it: `disconnect`, `shutdown`, an address that was only to be tested, a peer whose
-    /// place another took.
+    /// place another took, a call to a guest that is forgotten.
     #[error("closed here")]
     Local,
     /// The other side said bye.

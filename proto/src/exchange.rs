@@ -127,16 +127,8 @@ pub enum RequestFailure {
 #[derive(Clone)]
 #[cfg_attr(feature = "testing", derive(Hash))]
 pub(crate) enum Words {
-    Line {
-        frame: Frame,
-        kind: Kind,
-        body: Range<u32>,
-    },
-    #[allow(dead_code)] // for guests, whose lines are not native
-    Own {
-        kind: Arc<str>,
-        body: Arc<str>,
-    },
+    Line { frame: Frame, kind: Kind, body: Range<u32> },
+    Own { kind: Arc<str>, body: Arc<str> },
 }
 
 impl Words {

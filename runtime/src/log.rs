@@ -11,7 +11,7 @@ use peerline_proto::{CloseReason, Event};
 pub(crate) const PEER: &str = "peerline::peer";
 /// Target of lines about connections that came to nothing.
 pub(crate) const CONNECTION: &str = "peerline::connection";
-/// Target of lines about single messages, all at trace.
+/// Target of lines about single messages: at trace, but for a request of ours that failed.
 pub(crate) const MESSAGE: &str = "peerline::message";
 /// Target of lines about listening and accepting.
 pub(crate) const LISTEN: &str = "peerline::listen";
