@@ -331,6 +331,12 @@ impl Cx<'_> {
         self.remote.listens()
     }
 
+    /// The node itself, for all that it may be asked: [`Node::external_addr`],
+    /// [`Node::network_size`], [`Node::addresses`] and more.
+    pub fn node(&self) -> &Node {
+        self.node
+    }
+
     /// The time of this turn: monotone, from an origin of the driver's.
     pub fn now(&self) -> Instant {
         self.now

@@ -59,7 +59,7 @@ pub mod prelude {
     pub use peerline_proto::{
         BodyError, ByeReason, CloseReason, ConfigError, ConnId, Delivery, Dialect, Event,
         GuestHosts, GuestInfo, Identity, Keyspace, Limits, Listen, Message, NakCode, NodeId,
-        Payload, PeerId, PeerInfo, Receipt, Reply, ReplyTo, Request, RequestFailure, RequestId,
-        Side, Stats, TransportError, Verdict, VerdictToken, Violation,
+        ParseIdError, Payload, PeerId, PeerInfo, Receipt, Reply, ReplyTo, Request, RequestFailure,
+        RequestId, Side, Stats, TransportError, UnixTime, Verdict, VerdictToken, Violation,
     };
 }
