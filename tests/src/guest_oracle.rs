@@ -44,11 +44,15 @@ pub fn chat_object(text: &str) -> Option<(String, Value, String, String)> {
     Some((text("msg_type")?, object.get("msg")?.clone(), text("originator")?, text("time")?))
 }
 
-/// Whether these first bytes are those of a guest: no object, or one with chat's key.
-pub fn begins_as_guest(first: &[u8]) -> bool {
-    let text = first.trim_ascii_start();
-    match text.first() {
-        Some(b'{') => text.windows(10).any(|word| word == b"\"msg_type\""),
+/// Whether these first bytes are those of a guest: no object, or one with chat's key. Of the first
+/// `known` it is known that they alone are not.
+pub fn begins_as_guest(first: &[u8], known: usize) -> bool {
+    const KEY: &[u8] = b"\"msg_type\"";
+    match first.trim_ascii_start().first() {
+        Some(b'{') => {
+            let last = &first[known.saturating_sub(KEY.len() - 1)..];
+            last.windows(KEY.len()).any(|word| word == KEY)
+        }
         Some(byte) => *byte > b' ',
         None => false,
     }

@@ -110,7 +110,7 @@ impl Book {
         self.entries.get(&canonical(addr))
     }
 
-    pub(crate) fn iter(&self) -> impl Iterator<Item = (SocketAddr, &Entry)> {
+    pub(crate) fn iter(&self) -> impl ExactSizeIterator<Item = (SocketAddr, &Entry)> {
         self.entries.iter().map(|(addr, entry)| (*addr, entry))
     }
 

@@ -375,7 +375,7 @@ impl Node {
         ];
         let stop = self.stopping.filter(|_| !self.links.is_empty());
         // What is due at the end of time is due never: no later time could move it.
-        parts.into_iter().flatten().chain(stop).min().filter(|at| *at < Instant::MAX)
+        parts.iter().chain([&stop]).flatten().min().copied().filter(|at| *at < Instant::MAX)
     }
 
     /// The bytes waiting for a connection; none for one that is gone.

@@ -126,7 +126,7 @@ impl Node {
     }
 
     /// The addresses in the book.
-    pub fn addresses(&self) -> impl Iterator<Item = SocketAddr> + '_ {
+    pub fn addresses(&self) -> impl ExactSizeIterator<Item = SocketAddr> + '_ {
         self.book.iter().map(|(addr, _)| addr)
     }
 

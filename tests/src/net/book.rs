@@ -21,7 +21,7 @@ impl Watch {
     /// for; only what was dialled is proven. Looked at again when there are more addresses, or
     /// fewer.
     pub(super) fn check_book(&mut self, node: &Node) {
-        let known = node.addresses().count();
+        let known = node.addresses().len();
         if std::mem::replace(&mut self.known, known) == known {
             return;
         }
@@ -44,17 +44,18 @@ impl Watch {
     }
 
     /// Nobody is told his own address, as far as it is known, nor more than a line may hold.
-    pub(super) fn check_told(&self, conn: ConnId, bytes: &[u8]) {
-        for line in bytes.split(|byte| *byte == b'\n').filter(|line| line.starts_with(ADDR)) {
-            let Ok(told) = serde_json::from_slice::<Value>(line) else { continue };
-            let Some(peers) = told["peers"].as_array() else { continue };
-            let count = peers.len();
-            Rule::AddressBook.check(count <= LONGEST_ANSWER, || format!("{count} are told"));
-            let asker = self.open.get(&conn).filter(|open| open.dialled).map(|open| open.addr);
-            let told = |addr: &SocketAddr| peers.iter().any(|row| row[0] == addr.to_string());
-            let own = asker.filter(told);
-            Rule::AddressBook.check(own.is_none(), || format!("{own:?} is told its own address"));
+    pub(super) fn check_told(&self, conn: ConnId, line: &[u8]) {
+        if !line.starts_with(ADDR) {
+            return;
         }
+        let Ok(told) = serde_json::from_slice::<Value>(line) else { return };
+        let Some(peers) = told["peers"].as_array() else { return };
+        let count = peers.len();
+        Rule::AddressBook.check(count <= LONGEST_ANSWER, || format!("{count} are told"));
+        let asker = self.open.get(&conn).filter(|open| open.dialled).map(|open| open.addr);
+        let told = |addr: &SocketAddr| peers.iter().any(|row| row[0] == addr.to_string());
+        let own = asker.filter(told);
+        Rule::AddressBook.check(own.is_none(), || format!("{own:?} is told its own address"));
     }
 }
 
@@ -75,5 +76,5 @@ fn buckets(node: &Node) -> Vec<(Shelf, usize)> {
 /// Whether something has to give way for the next address.
 pub(super) fn is_full(node: &Node) -> bool {
     let crowded = || buckets(node).iter().any(|(_, count)| *count >= BUCKET);
-    node.addresses().count() >= node.config().limits().book || crowded()
+    node.addresses().len() >= node.config().limits().book || crowded()
 }

@@ -5,6 +5,8 @@ use std::time::Duration;
 use peerline_proto::Instant;
 
 const MILLION: u128 = 1_000_000;
+/// True speed, in millionths.
+pub(crate) const TRUE: u64 = 1_000_000;
 
 /// A clock over the time of the network.
 #[derive(Copy, Clone, Debug)]
@@ -24,14 +26,20 @@ impl Clock {
 
     /// What the clock shows.
     pub(crate) fn local(&self, now: Instant) -> Instant {
-        let passed = now.saturating_since(self.since).as_nanos() * u128::from(self.rate) / MILLION;
-        self.base + nanos(passed)
+        let passed = now.saturating_since(self.since);
+        if self.rate == TRUE {
+            return self.base + passed;
+        }
+        self.base + nanos(passed.as_nanos() * u128::from(self.rate) / MILLION)
     }
 
     /// When the clock shows this, or later by less than a tick.
     pub(crate) fn global(&self, local: Instant) -> Instant {
-        let ahead = local.saturating_since(self.base).as_nanos();
-        self.since + nanos((ahead * MILLION).div_ceil(u128::from(self.rate)))
+        let ahead = local.saturating_since(self.base);
+        if self.rate == TRUE {
+            return self.since + ahead;
+        }
+        self.since + nanos((ahead.as_nanos() * MILLION).div_ceil(u128::from(self.rate)))
     }
 
     /// Jumps.

@@ -20,7 +20,7 @@ impl Net {
         self.hosts[host].up = false;
         for (pipe, side) in std::mem::take(&mut self.hosts[host].sockets).into_values() {
             self.transmit(pipe, side, Packet::Reset);
-            if let Some(pipe) = self.pipes.get_mut(&pipe) {
+            if let Some(pipe) = self.pipes.get_mut(pipe) {
                 pipe.detach(side);
             }
         }
@@ -34,7 +34,7 @@ impl Net {
         self.former.push(self.node(host).stats());
         let node = self.new_node(id, &config, addr, clock);
         for (pipe, side) in std::mem::take(&mut self.hosts[host].sockets).into_values() {
-            let unheard = self.pipes.get_mut(&pipe).is_some_and(|pipe| {
+            let unheard = self.pipes.get_mut(pipe).is_some_and(|pipe| {
                 pipe.detach(side);
                 !pipe.is_all_read(side.other())
             });
@@ -154,12 +154,12 @@ impl Net {
 
     /// The pipes that there are, by number.
     pub fn pipes(&self) -> Vec<u64> {
-        self.pipes.iter().filter(|(_, pipe)| pipe.raw.is_none()).map(|(id, _)| *id).collect()
+        self.pipes.iter().filter(|(_, pipe)| pipe.raw.is_none()).map(|(id, _)| id).collect()
     }
 
     /// Ends a connection by a reset at both ends; what is on its way is lost.
     pub fn tear_pipe(&mut self, number: u64) {
-        if let Some(pipe) = self.pipes.get_mut(&number) {
+        if let Some(pipe) = self.pipes.get_mut(number) {
             pipe.lose();
         }
         self.break_pipe(number);
@@ -172,7 +172,7 @@ impl Net {
 
     /// A frozen connection flows again.
     pub fn thaw_pipe(&mut self, number: u64) {
-        if let Some(pipe) = self.pipes.get_mut(&number) {
+        if let Some(pipe) = self.pipes.get_mut(number) {
             pipe.frozen = false;
         }
         self.release_pipe(number);
@@ -187,7 +187,7 @@ impl Net {
 
     /// From now on nothing more arrives through the `number`-th connection ever made.
     pub fn freeze_pipe(&mut self, number: u64) {
-        if let Some(pipe) = self.pipes.get_mut(&number) {
+        if let Some(pipe) = self.pipes.get_mut(number) {
             pipe.frozen = true;
         }
     }

@@ -9,7 +9,9 @@ mod asked;
 mod book;
 mod clock;
 mod faults;
+mod live;
 mod pipe;
+mod pipes;
 mod rules;
 mod run;
 mod stranger;
@@ -28,8 +30,9 @@ use peerline_proto::{
 };
 
 use crate::entropy::Entropy;
-use crate::net::clock::Clock;
+use crate::net::clock::{Clock, TRUE};
 use crate::net::pipe::Pipe;
+use crate::net::pipes::Pipes;
 use crate::net::run::{Due, NUMBERED, TraceHash};
 use crate::net::watch::Watch;
 
@@ -45,8 +48,6 @@ pub struct Stranger(u64);
 
 /// Bytes that may be between two hosts, unread, in each direction: a small socket buffer.
 const WINDOW: usize = 64 * 1024;
-/// True speed of a clock, in millionths.
-const TRUE: u64 = 1_000_000;
 
 /// A host: a node, its sockets, its clock, and the application's log of events.
 #[derive(Debug)]
@@ -146,8 +147,7 @@ pub struct Net {
     entropy: Entropy,
     hosts: Vec<Host>,
     by_addr: BTreeMap<SocketAddr, HostId>,
-    pipes: BTreeMap<u64, Pipe>,
-    next_pipe: u64,
+    pipes: Pipes,
     /// What happens when; the second number keeps the order of one instant.
     queue: BinaryHeap<Reverse<(Instant, u64, Due)>>,
     queued: u64,
@@ -198,8 +198,7 @@ impl Net {
             entropy,
             hosts: Vec::new(),
             by_addr: BTreeMap::new(),
-            pipes: BTreeMap::new(),
-            next_pipe: 0,
+            pipes: Pipes::default(),
             queue: BinaryHeap::new(),
             queued: 0,
             steps: 0,
@@ -382,11 +381,11 @@ impl Net {
 
     /// How many connections two hosts have, seen from both ends.
     pub fn connections_between(&self, a: HostId, b: HostId) -> usize {
-        let both = |pipe: &&Pipe| {
+        let both = |pipe: &Pipe| {
             let ends = [Side::Dialer, Side::Acceptor].map(|side| pipe.end(side).map(|end| end.0));
             ends == [Some(a), Some(b)] || ends == [Some(b), Some(a)]
         };
-        self.pipes.values().filter(both).count()
+        self.pipes.iter().filter(|(_, pipe)| both(pipe)).count()
     }
 
     /// How often a host's application was told that there is room again.
@@ -436,7 +435,7 @@ impl Net {
 
     /// How many connections were begun, those of strangers among them.
     pub(crate) fn connections(&self) -> u64 {
-        self.next_pipe
+        self.pipes.made()
     }
 
     /// How many steps were made: packets and timers.

@@ -6,7 +6,7 @@ use std::hash::{Hash, Hasher};
 use std::net::SocketAddr;
 use std::time::Duration;
 
-use peerline_proto::{Action, ConnId, Event, Instant, Message, Node, TransportError};
+use peerline_proto::{Action, ConnId, Event, Instant, Message, Node, PeerInfo, TransportError};
 
 use crate::net::pipe::{Line, Packet, Pipe, Side};
 use crate::net::{Host, HostId, Net, Rule, Stranger};
@@ -51,10 +51,13 @@ impl Hasher for TraceHash {
     }
 
     fn write(&mut self, bytes: &[u8]) {
-        for part in bytes.chunks(8) {
-            let mut word = [0; 8];
-            word[..part.len()].copy_from_slice(part);
-            self.write_u64(u64::from_le_bytes(word));
+        let words = bytes.chunks_exact(8);
+        let mut last = [0; 8];
+        let rest = words.remainder();
+        last[..rest.len()].copy_from_slice(rest);
+        words.for_each(|word| self.write_u64(u64::from_le_bytes(word.try_into().unwrap())));
+        if !rest.is_empty() {
+            self.write_u64(u64::from_le_bytes(last));
         }
     }
 
@@ -133,7 +136,7 @@ impl Net {
 
     /// Whether nothing of what a side wrote arrives for now.
     fn is_held(&self, id: u64, from: Side) -> bool {
-        let Some(pipe) = self.pipes.get(&id) else { return true };
+        let Some(pipe) = self.pipes.get(id) else { return true };
         let to = from.other();
         let (Some(writer), reader) = (pipe.hosts[from as usize], pipe.hosts[to as usize]) else {
             return pipe.frozen || pipe.hosts[to as usize].is_some_and(|h| self.hosts[h].asleep);
@@ -149,7 +152,7 @@ impl Net {
 
     /// What was held may flow again.
     pub(super) fn release(&mut self) {
-        let all: Vec<u64> = self.pipes.keys().copied().collect();
+        let all: Vec<u64> = self.pipes.iter().map(|(id, _)| id).collect();
         for id in all {
             self.release_pipe(id);
         }
@@ -157,7 +160,7 @@ impl Net {
 
     pub(super) fn release_pipe(&mut self, id: u64) {
         for from in [Side::Dialer, Side::Acceptor] {
-            let next = self.pipes.get(&id).and_then(|pipe| pipe.next_arrival(from));
+            let next = self.pipes.get(id).and_then(|pipe| pipe.next_arrival(from));
             if let Some(at) = next.filter(|_| !self.is_held(id, from)) {
                 self.plan(at.max(self.now), Due::Way(id, from));
             }
@@ -168,13 +171,13 @@ impl Net {
     fn arrive(&mut self, id: u64, from: Side) {
         while !self.is_held(id, from) {
             let now = self.now;
-            let Some(packet) = self.pipes.get_mut(&id).and_then(|pipe| pipe.take(from, now)) else {
+            let Some(packet) = self.pipes.get_mut(id).and_then(|pipe| pipe.take(from, now)) else {
                 break;
             };
             self.on_packet(id, from.other(), packet);
         }
-        if self.pipes.get(&id).is_some_and(|pipe| !pipe.is_held_by_test() && pipe.is_over()) {
-            self.pipes.remove(&id);
+        if self.pipes.get(id).is_some_and(|pipe| !pipe.is_held_by_test() && pipe.is_over()) {
+            self.pipes.remove(id);
         }
     }
 
@@ -182,10 +185,10 @@ impl Net {
         if let Packet::Syn { from, to } = packet {
             return self.on_syn(id, to, from);
         }
-        if self.pipes.get(&id).is_some_and(|p| p.raw.as_ref().is_some_and(|raw| raw.side == to)) {
+        if self.pipes.get(id).is_some_and(|p| p.raw.as_ref().is_some_and(|raw| raw.side == to)) {
             return self.on_raw_packet(id, to, packet);
         }
-        let Some((host, conn)) = self.pipes.get(&id).and_then(|pipe| pipe.end(to)) else {
+        let Some((host, conn)) = self.pipes.get(id).and_then(|pipe| pipe.end(to)) else {
             if matches!(packet, Packet::Bytes(_)) {
                 self.transmit(id, to, Packet::Reset);
             }
@@ -206,7 +209,7 @@ impl Net {
             Packet::Refused => self.close_end(host, conn, TransportError::Refused),
             Packet::Reset => self.close_end(host, conn, TransportError::Reset),
             Packet::Fin | Packet::Bytes(_) => {
-                if let Some(pipe) = self.pipes.get_mut(&id) {
+                if let Some(pipe) = self.pipes.get_mut(id) {
                     pipe.deliver(to, packet);
                 }
                 self.read_end(host, conn);
@@ -216,7 +219,7 @@ impl Net {
 
     /// A packet for the test itself.
     fn on_raw_packet(&mut self, id: u64, to: Side, packet: Packet) {
-        let Some(pipe) = self.pipes.get_mut(&id) else { return };
+        let Some(pipe) = self.pipes.get_mut(id) else { return };
         let reset = matches!(packet, Packet::Reset);
         let ends = reset || matches!(packet, Packet::Refused);
         pipe.deliver(to, packet);
@@ -243,7 +246,7 @@ impl Net {
                 self.hosts[host].node.local_addr(conn, local);
                 self.hosts[host].watch.on_open(conn, from, false, now);
                 self.hosts[host].sockets.insert(conn, (id, Side::Acceptor));
-                if let Some(pipe) = self.pipes.get_mut(&id) {
+                if let Some(pipe) = self.pipes.get_mut(id) {
                     pipe.attach(Side::Acceptor, host, conn);
                 }
                 self.transmit(id, Side::Acceptor, Packet::Accepted);
@@ -264,9 +267,9 @@ impl Net {
     /// read; then the other side may write on.
     fn read_end(&mut self, host: HostId, conn: ConnId) {
         let Some((id, side)) = self.hosts[host].sockets.get(&conn).copied() else { return };
-        let before = self.pipes.get(&id).map(|pipe| pipe.room(side.other()));
+        let before = self.pipes.get(id).map(|pipe| pipe.room(side.other()));
         self.read_portions(host, conn);
-        if self.pipes.get(&id).map(|pipe| pipe.room(side.other())) != before {
+        if self.pipes.get(id).map(|pipe| pipe.room(side.other())) != before {
             self.write_other(id, side);
         }
     }
@@ -278,13 +281,13 @@ impl Net {
             if !*reads || !node.wants_read(conn) {
                 return;
             }
-            let Some(pipe) = self.pipes.get_mut(&id) else { return };
+            let Some(pipe) = self.pipes.get_mut(id) else { return };
             let hostile = pipe.raw.is_some();
             let Some(bytes) = pipe.read(side, self.cut.portion(&mut self.entropy)) else { break };
             self.receive(host, conn, &bytes, hostile);
         }
         let ended = self.hosts[host].sockets.get(&conn).copied();
-        if ended.and_then(|(id, side)| self.pipes.get_mut(&id)?.take_fin(side)).is_some() {
+        if ended.and_then(|(id, side)| self.pipes.get_mut(id)?.take_fin(side)).is_some() {
             self.close_end(host, conn, TransportError::Eof);
         }
     }
@@ -298,7 +301,7 @@ impl Net {
 
     /// A read made room: lets the other side write on.
     pub(super) fn write_other(&mut self, id: u64, side: Side) {
-        let writer = self.pipes.get(&id).and_then(|pipe| pipe.end(side.other()));
+        let writer = self.pipes.get(id).and_then(|pipe| pipe.end(side.other()));
         if let Some((host, conn)) = writer {
             self.write(host, conn);
             self.pump(host);
@@ -312,11 +315,12 @@ impl Net {
             return;
         }
         loop {
-            let Some(pipe) = self.pipes.get(&id) else { return };
+            let Some(pipe) = self.pipes.get(id) else { return };
             let room = pipe.room(side);
-            let mut bytes = Vec::new();
             let portion = self.cut.portion(&mut self.entropy).min(room);
-            let count = self.hosts[host].node.outgoing(conn).copy_to(&mut bytes, portion);
+            let outgoing = self.hosts[host].node.outgoing(conn);
+            let mut bytes = Vec::with_capacity(portion.min(outgoing.len()));
+            let count = outgoing.copy_to(&mut bytes, portion);
             if count == 0 {
                 return;
             }
@@ -333,7 +337,7 @@ impl Net {
         let slow = matches!(packet, Packet::Syn { .. }) && self.slow_dials > 0;
         let most = if slow && self.entropy.chance(self.slow_dials) { 130_000 } else { 0 };
         let jitter = self.entropy.millis(0, self.latency.0.max(most));
-        if let Some(pipe) = self.pipes.get_mut(&id) {
+        if let Some(pipe) = self.pipes.get_mut(id) {
             if let Some(at) = pipe.transmit(side, packet, self.now, jitter) {
                 self.plan(at, Due::Way(id, side));
             }
@@ -341,11 +345,9 @@ impl Net {
     }
 
     pub(super) fn new_pipe(&mut self) -> u64 {
-        self.next_pipe += 1;
         let latency = self.entropy.millis(self.latency.0, self.latency.1);
         let line = Line { latency, window: self.window, bandwidth: self.bandwidth };
-        self.pipes.insert(self.next_pipe, Pipe::new(line));
-        self.next_pipe
+        self.pipes.add(Pipe::new(line))
     }
 
     /// Does the node's actions and takes its events.
@@ -435,7 +437,7 @@ impl Net {
         let now = self.local(host);
         let Host { node, watch, .. } = &mut self.hosts[host];
         watch.on_connect(node, conn, addr, now);
-        if let Some(pipe) = self.pipes.get_mut(&id) {
+        if let Some(pipe) = self.pipes.get_mut(id) {
             pipe.attach(Side::Dialer, host, conn);
         }
         self.hosts[host].sockets.insert(conn, (id, Side::Dialer));
@@ -447,7 +449,7 @@ impl Net {
         if self.hosts[host].exhausted {
             return self.close_end(host, conn, TransportError::Exhausted);
         }
-        if let (Some(pipe), Some(to)) = (self.pipes.get_mut(&id), to) {
+        if let (Some(pipe), Some(to)) = (self.pipes.get_mut(id), to) {
             pipe.hosts[Side::Acceptor as usize] = Some(to);
         }
         if !self.black_holes.contains(&addr) {
@@ -460,7 +462,7 @@ impl Net {
         Rule::Grammar.check(socket.is_some(), || format!("host {host} drops {conn} twice"));
         self.hosts[host].watch.on_drop(conn);
         let Some((id, side)) = socket else { return };
-        let Some(pipe) = self.pipes.get_mut(&id) else { return };
+        let Some(pipe) = self.pipes.get_mut(id) else { return };
         let last = if pipe.detach(side) { Packet::Reset } else { Packet::Fin };
         self.transmit(id, side, last);
     }
@@ -495,8 +497,9 @@ impl Net {
                 continue;
             }
             let timely = !*asleep && self.now >= *excused;
-            watch.sweep(node, sockets.len(), timely, now);
-            for info in node.peers() {
+            let peers: Vec<PeerInfo> = node.peers().collect();
+            watch.sweep(node, &peers, sockets.len(), timely, now);
+            for info in &peers {
                 let there = sockets.contains_key(&info.conn);
                 Rule::Grammar.check(there, || format!("host {host} has a peer without a socket"));
             }
@@ -515,7 +518,7 @@ impl Net {
         if self.trace.is_none() {
             return;
         }
-        let lines = self.pipes.get_mut(&id).map(|pipe| pipe.lines(side, bytes)).unwrap_or_default();
+        let lines = self.pipes.get_mut(id).map(|pipe| pipe.lines(side, bytes)).unwrap_or_default();
         for line in lines {
             self.note(host, format_args!("pipe {id} > {line}"));
         }

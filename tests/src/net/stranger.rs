@@ -44,7 +44,7 @@ impl Net {
     /// The test breaks the connection.
     pub fn break_off(&mut self, stranger: Stranger) {
         let side = self.raw(stranger).side;
-        if let Some(pipe) = self.pipes.get_mut(&stranger.0) {
+        if let Some(pipe) = self.pipes.get_mut(stranger.0) {
             pipe.lose_bytes(side);
         }
         self.transmit(stranger.0, side, Packet::Reset);
@@ -52,7 +52,7 @@ impl Net {
 
     /// The test will not ask for the stranger again.
     pub(crate) fn forget(&mut self, stranger: Stranger) {
-        if let Some(raw) = self.pipes.get_mut(&stranger.0).and_then(|pipe| pipe.raw.as_mut()) {
+        if let Some(raw) = self.pipes.get_mut(stranger.0).and_then(|pipe| pipe.raw.as_mut()) {
             raw.forgotten = true;
         }
     }
@@ -65,14 +65,14 @@ impl Net {
 
     /// The test stops reading.
     pub fn turn_deaf(&mut self, stranger: Stranger) {
-        if let Some(raw) = self.pipes.get_mut(&stranger.0).and_then(|pipe| pipe.raw.as_mut()) {
+        if let Some(raw) = self.pipes.get_mut(stranger.0).and_then(|pipe| pipe.raw.as_mut()) {
             raw.reads = false;
         }
     }
 
     /// The test reads again.
     pub fn listen(&mut self, stranger: Stranger) {
-        let Some(pipe) = self.pipes.get_mut(&stranger.0) else { return };
+        let Some(pipe) = self.pipes.get_mut(stranger.0) else { return };
         let Some(raw) = &mut pipe.raw else { return };
         raw.reads = true;
         let side = raw.side;
@@ -82,13 +82,13 @@ impl Net {
 
     /// Whether something waits for the test, which does not read by itself.
     pub fn has_unread(&self, stranger: Stranger) -> bool {
-        self.pipes.get(&stranger.0).is_some_and(Pipe::has_raw_unread)
+        self.pipes.get(stranger.0).is_some_and(Pipe::has_raw_unread)
     }
 
     /// The test reads at most so many bytes, once.
     pub fn sip(&mut self, stranger: Stranger, most: usize) -> Vec<u8> {
         let side = self.raw(stranger).side;
-        let bytes = self.pipes.get_mut(&stranger.0).and_then(|pipe| pipe.read(side, most));
+        let bytes = self.pipes.get_mut(stranger.0).and_then(|pipe| pipe.read(side, most));
         self.write_other(stranger.0, side);
         bytes.unwrap_or_default()
     }
@@ -114,13 +114,13 @@ impl Net {
     }
 
     pub(super) fn hold(&mut self, id: u64, side: Side) {
-        if let Some(pipe) = self.pipes.get_mut(&id) {
+        if let Some(pipe) = self.pipes.get_mut(id) {
             pipe.raw = Some(Raw::new(side));
         }
     }
 
     fn raw(&self, stranger: Stranger) -> &Raw {
-        let raw = self.pipes.get(&stranger.0).and_then(|pipe| pipe.raw.as_ref());
+        let raw = self.pipes.get(stranger.0).and_then(|pipe| pipe.raw.as_ref());
         raw.expect("a stranger's pipe stays")
     }
 }

@@ -6,13 +6,13 @@ use std::net::SocketAddr;
 use std::time::Duration;
 
 use peerline_proto::{
-    ByeReason, CloseReason, ConnId, Delivery, Event, Instant, MAX_FIRST_LINE, Message, Node,
-    PeerId, Side, Stats, TransportError, testing,
+    ByeReason, CloseReason, ConnId, Delivery, Event, Instant, Message, Node, PeerId, PeerInfo,
+    Side, Stats, TransportError, testing,
 };
 
-use crate::guest_oracle;
 use crate::net::asked::Asked;
 use crate::net::book::is_full;
+use crate::net::live::Live;
 use crate::net::pipe::READ_AT_ONCE;
 use crate::net::rules::Rule;
 
@@ -28,12 +28,6 @@ const ONE_READ: usize = 3 * READ_AT_ONCE;
 /// How long after a sleep or a jump of the clock a host is not judged by time: whatever was open
 /// before has had its time again, and is over or has spoken.
 pub(crate) const SETTLES: Duration = Duration::from_secs(60);
-/// Blanks that may come first.
-const BLANKS: usize = 64;
-/// Bytes of a frame before its payload.
-const FRAME_HEADER: usize = 8;
-/// A bye with eight addresses, each with a name, is shorter.
-const LONGEST_BYE: usize = 2 * 1024;
 const BYE: &[u8] = b"{\"msgtype\":\"bye\"";
 
 /// A connection until it ends.
@@ -90,26 +84,12 @@ pub(crate) struct Watch {
     paused: BTreeSet<ConnId>,
     /// Nothing is wrong anywhere, so that nothing excuses the node.
     pub(crate) strict: bool,
-    /// Connections that are a guest's.
-    guests: BTreeSet<ConnId>,
-    /// The first bytes of those that may be.
-    first: BTreeMap<ConnId, Vec<u8>>,
-    /// When a byte last came.
-    heard: BTreeMap<ConnId, Instant>,
-    /// Bytes of unfinished lines.
-    unfinished: BTreeMap<ConnId, usize>,
-    /// Blanks of connections that have brought nothing else.
-    undecided: BTreeMap<ConnId, usize>,
-    /// Connections that bring frames.
-    frames: BTreeSet<ConnId>,
-    /// Connections that have brought a whole line.
-    spoke: BTreeSet<ConnId>,
+    /// Connections that are not dropped.
+    live: BTreeMap<ConnId, Live>,
     /// Addresses in the book when it was last looked at.
     pub(super) known: usize,
     /// There were once as many as there is room for, in all or in a bucket.
     pub(super) was_full: bool,
-    /// Since when nothing was written though something waits.
-    stuck: BTreeMap<ConnId, Instant>,
     /// Connections whose end was told by a number alone.
     told_together: usize,
     most_peers: usize,
@@ -140,7 +120,7 @@ impl Watch {
         let own = self.own.get(&addr).is_some_and(|until| now < *until);
         Rule::NoSelf.check(!own, || format!("{addr} reached ourselves and is dialled again"));
         if testing::calls_guest(node, conn) {
-            self.guests.insert(conn);
+            self.live.entry(conn).or_default().guest = true;
             // Each exchange with a guest has a connection of its own.
             let calls = self.open.keys().filter(|conn| testing::calls_guest(node, **conn)).count();
             let most = 5 * limits.guests + limits.guest_visits + TOLD;
@@ -168,10 +148,9 @@ impl Watch {
             });
         }
         // Whoever has spoken may be a rival that waits for the decision which of them stays.
-        let spoke = |id| self.heard.contains_key(id) || self.dropped.contains(id);
-        let native = |id| !self.guests.contains(id);
-        let silent = self.open.iter().filter(|(id, _)| !spoke(*id) && native(*id));
-        let dials = silent.filter(|(_, conn)| conn.dialled && !conn.up && !conn.by_application);
+        let silent = |id| self.live.get(id).is_some_and(|it| it.heard.is_none() && !it.guest);
+        let dials = self.open.iter().filter(|(_, it)| it.dialled && !it.up && !it.by_application);
+        let dials = dials.filter(|(id, _)| silent(*id));
         let (dials, most) = (dials.count(), limits.max_dialing);
         Rule::NoDialStorm.check(dials <= most, || format!("{dials} dials are under way"));
     }
@@ -191,70 +170,33 @@ impl Watch {
         };
         let before = self.open.insert(conn, new);
         Rule::Grammar.check(before.is_none(), || format!("{conn} is opened twice"));
-        self.undecided.insert(conn, 0);
+        self.live.insert(conn, Live::new());
     }
 
     pub(crate) fn on_drop(&mut self, conn: ConnId) {
         self.dropped.insert(conn);
-        self.first.remove(&conn);
-        if self.guests.remove(&conn) {
+        if self.live.remove(&conn).is_some_and(|live| live.guest) {
             // A guest's exchange ends without an event.
             self.open.remove(&conn);
-        } else if let Some(open) = self.open.get_mut(&conn).filter(|open| open.dialled) {
+        } else if let Some(open) = self.open.get_mut(&conn) {
             open.dropped = true;
-            let dialled = self.dialled.entry(open.addr).or_default();
-            dialled.in_flight = dialled.in_flight.saturating_sub(1);
+            if open.dialled {
+                let dialled = self.dialled.entry(open.addr).or_default();
+                dialled.in_flight = dialled.in_flight.saturating_sub(1);
+            }
         }
-        self.heard.remove(&conn);
-        self.unfinished.remove(&conn);
-        self.undecided.remove(&conn);
-        self.frames.remove(&conn);
-        self.spoke.remove(&conn);
-        self.stuck.remove(&conn);
     }
 
     /// True if the first byte that is no blank is now seen to be of no dialect, or never comes.
     pub(crate) fn on_bytes_in(&mut self, conn: ConnId, bytes: &[u8], now: Instant) -> bool {
         self.bytes_in += bytes.len() as u64;
-        if self.open.get(&conn).is_some_and(|open| !open.dialled && !open.up) {
-            let first = self.first.entry(conn).or_default();
-            first.extend(&bytes[..bytes.len().min(MAX_FIRST_LINE - first.len())]);
-            if guest_oracle::begins_as_guest(first) {
-                self.guests.insert(conn);
-                self.spoke.insert(conn);
-            }
-        }
-        self.heard.insert(conn, now);
-        let before = self.unfinished.get(&conn).copied().unwrap_or_default();
-        let end = bytes.iter().rposition(|byte| *byte == b'\n');
-        let unfinished = end.map_or(before + bytes.len(), |end| bytes.len() - end - 1);
-        self.unfinished.insert(conn, unfinished);
-        let foreign = self.is_foreign(conn, bytes);
-        // A frame has no line end; how long it is, is told by the bytes after its four letters.
-        if end.is_some() || (self.frames.contains(&conn) && unfinished >= FRAME_HEADER) {
-            self.spoke.insert(conn);
-        }
-        foreign
+        let first = self.open.get(&conn).is_some_and(|open| !open.dialled && !open.up);
+        self.live.entry(conn).or_default().on_bytes(bytes, first, now)
     }
 
     /// It has brought blanks at most.
     pub(crate) fn is_undecided(&self, conn: ConnId) -> bool {
-        self.undecided.contains_key(&conn)
-    }
-
-    fn is_foreign(&mut self, conn: ConnId, bytes: &[u8]) -> bool {
-        let Some(blanks) = self.undecided.get_mut(&conn) else { return false };
-        let more = bytes.iter().position(|byte| !b" \t\r\n".contains(byte));
-        *blanks += more.unwrap_or(bytes.len());
-        let (first, blanks) = (more.map(|at| bytes[at]), *blanks);
-        if let Some(first) = first {
-            self.undecided.remove(&conn);
-            if first != b'{' {
-                self.frames.insert(conn);
-            }
-        }
-        // From `!` on it may be a frame, which is judged by its length.
-        blanks > BLANKS || first.is_some_and(|first| first < b' ')
+        self.live.get(&conn).is_some_and(Live::is_undecided)
     }
 
     /// The node was told not to read this connection.
@@ -275,18 +217,20 @@ impl Watch {
 
     pub(crate) fn on_bytes_out(&mut self, conn: ConnId, bytes: &[u8]) {
         self.bytes_out += bytes.len() as u64;
-        let first = self.open.get(&conn).is_some_and(|open| !open.dialled);
-        let fine = !first || self.spoke.contains(&conn);
-        Rule::NoAmplification.check(fine, || format!("{conn} said nothing and is told something"));
-        self.stuck.remove(&conn);
-        // A bye is short: what comes long before the end is not looked at.
-        let tail = &bytes[bytes.len().saturating_sub(LONGEST_BYE)..];
-        let last = tail.strip_suffix(b"\n").map(|text| text.rsplit(|byte| *byte == b'\n'));
-        let bye = last.and_then(|mut lines| lines.next());
-        // A bye is counted as no line out by the node.
-        self.byes += u64::from(bye.is_some_and(|line| line.starts_with(BYE)));
-        self.check_told(conn, bytes);
-        self.lines_written += bytes.iter().filter(|byte| **byte == b'\n').count() as u64;
+        if let Some(live) = self.live.get_mut(&conn) {
+            live.stuck = None;
+            let first = !live.spoke && self.open.get(&conn).is_some_and(|open| !open.dialled);
+            Rule::NoAmplification
+                .check(!first, || format!("{conn} said nothing and is told something"));
+        }
+        let (mut line, mut from) = (&bytes[..0], 0);
+        for end in memchr::memchr_iter(b'\n', bytes) {
+            (line, from) = (&bytes[from..end], end + 1);
+            self.lines_written += 1;
+            self.check_told(conn, line);
+        }
+        // A bye is counted as no line out by the node, and is the last that is written.
+        self.byes += u64::from(from == bytes.len() && line.starts_with(BYE));
     }
 
     // ---- what the node says ----
@@ -439,33 +383,41 @@ impl Watch {
     // ---- everything ----
 
     /// Looks at everything that can be seen of the node.
-    pub(crate) fn sweep(&mut self, node: &Node, sockets: usize, timely: bool, now: Instant) {
-        for info in node.peers() {
+    pub(crate) fn sweep(
+        &mut self,
+        node: &Node,
+        peers: &[PeerInfo],
+        sockets: usize,
+        timely: bool,
+        now: Instant,
+    ) {
+        for info in peers {
             self.open.entry(info.conn).and_modify(|open| open.carried = true);
         }
         if timely {
-            self.check_life(node, now);
+            self.check_life(node, peers, now);
             self.check_handshakes(node, now);
             self.check_alone(node, now);
         }
-        self.check_counts(node, sockets);
-        self.check_memory(node, sockets);
+        self.check_counts(node, peers, sockets);
+        self.check_memory(node, peers, sockets);
         self.check_counters(node);
         self.check_book(node);
     }
 
-    fn check_counts(&self, node: &Node, sockets: usize) {
+    fn check_counts(&self, node: &Node, peers: &[PeerInfo], sockets: usize) {
         let limits = node.config().limits();
         Rule::Shutdown.check(!node.is_stopped() || sockets == 0, || {
             format!("stopped with {sockets} sockets")
         });
-        let inbound = node.peers().filter(|peer| peer.side == Side::Listener).count();
+        let inbound = peers.iter().filter(|peer| peer.side == Side::Listener).count();
         Rule::Limits.check(inbound <= limits.max_inbound, || format!("{inbound} inbound peers"));
         let max = node.config().max_peers();
         Rule::Limits
             .check(max == 0 || node.peer_count() <= max, || format!("{} peers", node.peer_count()));
-        for peer in node.peers() {
-            let known = self.up.contains_key(&peer.peer) || node.buffered() > 0;
+        let waits = node.buffered() > 0;
+        for peer in peers {
+            let known = waits || self.up.contains_key(&peer.peer);
             Rule::Grammar.check(known, || format!("{} is up unannounced", peer.peer));
         }
         let rivals = limits.rivals * node.peer_count();
@@ -473,15 +425,17 @@ impl Watch {
         let closing = if self.behind { limits.closing + 1 } else { 0 };
         let most = limits.half_open + rivals + closing;
         // Guests are counted apart, as they say no hello.
-        let waiting = self.waiting().filter(|(conn, _)| !self.guests.contains(conn));
-        let count = waiting.filter(|(_, open)| !open.dialled).count();
+        let waiting = self.waiting().filter(|(_, open, _)| !open.dialled);
+        let count = waiting.filter(|(_, _, guest)| !guest).count();
         Rule::Limits.check(count <= most, || format!("{count} without hello"));
     }
 
-    /// Connections that are there and never carried a peer.
-    fn waiting(&self) -> impl Iterator<Item = (&ConnId, &Conn)> {
-        let there = self.open.iter().filter(|(id, _)| !self.dropped.contains(id));
-        there.filter(|(_, open)| !open.up && !open.carried)
+    /// Connections that are there and never carried a peer, and whether they are a guest's.
+    fn waiting(&self) -> impl Iterator<Item = (ConnId, &Conn, bool)> {
+        let waits = |open: &Conn| !open.dropped && !open.up && !open.carried;
+        let waiting = self.open.iter().filter(move |(_, open)| waits(open));
+        let guest = |id| self.live.get(id).is_some_and(|live| live.guest);
+        waiting.map(move |(id, open)| (*id, open, guest(id)))
     }
 
     /// How long something may take, at most, that the node gives this long: when timers are so
@@ -501,8 +455,7 @@ impl Watch {
         let more = self.patience(node, limits.duplicate_wait + limits.duplicate_fresh + closing);
         let most = [Duration::ZERO, dial].map(|dial| self.patience(node, greet + dial) + more);
         // A guest has its own time, which is longer.
-        let native = |(conn, _): &(&ConnId, &Conn)| !self.guests.contains(conn);
-        for (conn, open) in self.waiting().filter(native) {
+        for (conn, open, _) in self.waiting().filter(|(_, _, guest)| !guest) {
             let (age, most) = (now.saturating_since(open.since), most[usize::from(open.dialled)]);
             Rule::Limits.check(age <= most, || {
                 format!("{conn} of {} is without hello for {age:?}", open.addr)
@@ -512,39 +465,41 @@ impl Watch {
 
     /// A connection is read again: while it was not, its clock stood still.
     pub(crate) fn on_resume(&mut self, conn: ConnId, now: Instant) {
-        self.heard.insert(conn, now);
+        self.live.entry(conn).and_modify(|live| live.heard = Some(now));
     }
 
     /// Peers that say nothing, and peers that read nothing, go.
-    fn check_life(&mut self, node: &Node, now: Instant) {
+    fn check_life(&mut self, node: &Node, peers: &[PeerInfo], now: Instant) {
         let limits = node.config().limits();
-        for info in node.peers() {
-            let heard = *self.heard.entry(info.conn).or_insert(now);
+        let patience =
+            [limits.dead_after, limits.write_stall].map(|most| self.patience(node, most));
+        for info in peers {
+            let live = self.live.entry(info.conn).or_default();
+            let heard = *live.heard.get_or_insert(now);
             let silent = now.saturating_since(heard);
-            let fine = silent <= self.patience(node, limits.dead_after);
+            let fine = silent <= patience[0];
             Rule::DeadNoticed.check(fine || !node.wants_read(info.conn), || {
                 format!("{} on {} has been silent for {silent:?}", info.peer, info.conn)
             });
             if node.outgoing(info.conn).is_empty() {
-                self.stuck.remove(&info.conn);
+                live.stuck = None;
                 continue;
             }
-            let since = *self.stuck.entry(info.conn).or_insert(now);
-            let stuck = now.saturating_since(since);
-            let most = self.patience(node, limits.write_stall);
-            Rule::DeadNoticed
-                .check(stuck <= most, || format!("{} has read nothing for {stuck:?}", info.peer));
+            let stuck = now.saturating_since(*live.stuck.get_or_insert(now));
+            Rule::DeadNoticed.check(stuck <= patience[1], || {
+                format!("{} has read nothing for {stuck:?}", info.peer)
+            });
         }
     }
 
     /// Queues and events within the limits, and no more of a line than came of it. Whoever sends
     /// what is too much is not read from then on; what it had sent in one piece is taken.
-    fn check_memory(&self, node: &Node, sockets: usize) {
+    fn check_memory(&self, node: &Node, peers: &[PeerInfo], sockets: usize) {
         let limits = node.config().limits();
         let reads = (self.paused.len() + 1) * ONE_READ;
         let queues =
             limits.queued_total.min(sockets * limits.send_queue) + sockets * limits.control_reserve;
-        let unfinished: usize = self.unfinished.values().sum();
+        let unfinished: usize = self.live.values().map(|live| live.unfinished).sum();
         let most = limits.event_queue + queues + unfinished + reads;
         let mut held = node.buffered();
         for (part, bytes, most) in testing::kept(node) {
@@ -553,7 +508,7 @@ impl Watch {
             held -= bytes;
         }
         Rule::Memory.check(held <= most, || format!("{held} bytes are held; {most} at most"));
-        for peer in node.peers() {
+        for peer in peers {
             let most = limits.send_queue + limits.control_reserve;
             let queued = peer.queued;
             Rule::Memory.check(queued <= most, || format!("{queued} bytes wait for one peer"));
