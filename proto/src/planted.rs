@@ -14,6 +14,8 @@ pub enum Bug {
     Echo,
     /// The last byte of a message's body is cut off.
     CutBody,
+    /// Of broadcasts that arrive together, each has the body of the first.
+    FirstOfMany,
     /// The application is told twice that a peer went.
     EventTwice,
     /// Both ends of two connections decide at once which stays.
@@ -86,6 +88,10 @@ pub enum Bug {
     TellsAsker,
     /// The application is not told that nobody is there.
     NeverIsolated,
+    /// The application is not told that a request failed.
+    EndsNever,
+    /// The application is told twice that a request failed.
+    EndsTwice,
     /// Nothing is dialled only to see who is there: to show what feelers are good for, as all that
     /// follow show it of another part of the overlay.
     NoFeeler,
@@ -109,10 +115,11 @@ pub enum Bug {
 
 impl Bug {
     /// All of them.
-    pub const ALL: [Self; 39] = [
+    pub const ALL: [Self; 42] = [
         Self::DupDelivery,
         Self::Echo,
         Self::CutBody,
+        Self::FirstOfMany,
         Self::EventTwice,
         Self::MutualKill,
         Self::SelfAddress,
@@ -149,6 +156,8 @@ impl Bug {
         Self::FullBucket,
         Self::TellsAsker,
         Self::NeverIsolated,
+        Self::EndsNever,
+        Self::EndsTwice,
     ];
 
     /// Those that break no rule, but make something worse: each a part of the overlay left out.

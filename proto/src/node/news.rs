@@ -57,10 +57,6 @@ impl Node {
     }
 
     fn takes_news(&self, conn: ConnId) -> bool {
-        #[cfg(peerline_planted)]
-        if self.config.limits().planted.is_some() {
-            return false; // the bugs are planted where lines are taken one by one
-        }
         self.links.get(conn).is_some_and(Link::is_between_lines)
     }
 
@@ -78,6 +74,8 @@ impl Node {
             self.stats.lines_in += 1;
             let key = (stream, line.said.seq);
             let verdict = self.broadcasts.hear(stream.0, stream.1, key.1, self.now, &mut self.rng);
+            #[cfg(peerline_planted)]
+            let verdict = self.plant_in_verdict(verdict, stream.0);
             if let Verdict::New { hole } = verdict {
                 news.push(News::of(&line, key, hole));
             } else {
@@ -117,6 +115,8 @@ impl Node {
         let (via, link) = (self.speaker(conn), self.carrier(conn));
         self.count_news(link, news.len() as u64);
         let mut going: Option<Going> = None;
+        #[cfg(peerline_planted)]
+        self.plant_in_news(news);
         for new in news.drain(..) {
             let line = new.line.start.saturating_sub(from)..new.line.end.saturating_sub(from);
             let (frame, stream) = (Frame::part(&text, &line), new.key.0);
@@ -158,10 +158,25 @@ impl Node {
                 *going = Some(Going { stream, steady: None });
             }
         }
+        #[cfg(peerline_planted)]
+        self.plant_in_orders(&mut orders);
         if orders.is_empty() {
             self.orders = orders;
         } else {
             self.stats.forwarded += self.carry_out(orders, Class::Forwarded).queued as u64;
+        }
+    }
+}
+
+#[cfg(peerline_planted)]
+impl Node {
+    /// A planted bug: of broadcasts that are taken together, each has the body of the first.
+    fn plant_in_news(&self, news: &mut [News]) {
+        if !self.is_planted(crate::planted::Bug::FirstOfMany) {
+            return;
+        }
+        if let Some((first, others)) = news.split_first_mut() {
+            others.iter_mut().for_each(|news| news.body = first.body.clone());
         }
     }
 }

@@ -479,14 +479,10 @@ impl Node {
             return;
         };
         let key = ((originator, epoch), said.seq);
-        match self.broadcasts.hear(originator, epoch, said.seq, self.now, &mut self.rng) {
-            #[cfg(peerline_planted)]
-            broadcast::Verdict::Duplicate
-                if self.is_planted(crate::planted::Bug::DupDelivery)
-                    || (self.is_planted(crate::planted::Bug::Echo) && originator == self.id) =>
-            {
-                self.on_new_broadcast(conn, key, None, said, line);
-            }
+        let verdict = self.broadcasts.hear(originator, epoch, said.seq, self.now, &mut self.rng);
+        #[cfg(peerline_planted)]
+        let verdict = self.plant_in_verdict(verdict, originator);
+        match verdict {
             broadcast::Verdict::New { hole } => self.on_new_broadcast(conn, key, hole, said, line),
             broadcast::Verdict::Duplicate => self.on_duplicate(conn, key),
             broadcast::Verdict::NotTaken => self.stats.not_taken += 1,

@@ -413,6 +413,14 @@ impl Node {
     /// The one way for a request of ours to end without a last reply.
     pub(super) fn fail(&mut self, request: RequestId, reason: RequestFailure) {
         if self.asked.end(request).is_some() {
+            #[cfg(peerline_planted)]
+            if self.is_planted(crate::planted::Bug::EndsNever) {
+                return;
+            }
+            #[cfg(peerline_planted)]
+            if self.is_planted(crate::planted::Bug::EndsTwice) {
+                self.emit(Event::RequestFailed { request, reason: reason.clone() });
+            }
             self.emit(Event::RequestFailed { request, reason });
         }
     }

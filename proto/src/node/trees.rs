@@ -139,6 +139,20 @@ impl Node {
         }
     }
 
+    /// Two planted bugs: what was heard before is new, or is if it is ours.
+    #[cfg(peerline_planted)]
+    pub(super) fn plant_in_verdict(
+        &self,
+        verdict: crate::broadcast::Verdict,
+        originator: crate::id::NodeId,
+    ) -> crate::broadcast::Verdict {
+        use crate::broadcast::Verdict;
+
+        let again = self.is_planted(crate::planted::Bug::DupDelivery)
+            || (self.is_planted(crate::planted::Bug::Echo) && originator == self.id);
+        if again && verdict == Verdict::Duplicate { Verdict::New { hole: None } } else { verdict }
+    }
+
     /// Two planted bugs: nothing is passed on, or all of it twice.
     #[cfg(peerline_planted)]
     pub(super) fn plant_in_orders(&self, orders: &mut Vec<Order>) {

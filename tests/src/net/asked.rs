@@ -22,7 +22,7 @@ pub(crate) struct Asked {
 impl Asked {
     pub(super) fn on_reply(&mut self, reply: &Reply) {
         let ended = self.ended.contains(&reply.request());
-        Rule::Grammar.check(!ended, || format!("{reply:?} to what has ended"));
+        Rule::EndsOnce.check(!ended, || format!("{reply:?} to what has ended"));
         // A test may ask by itself, and judge the answers.
         let Some((of, body)) = self.open.get(&reply.request()) else { return };
         let same = reply.from().node() == Some(*of) && reply.body() == body && reply.is_last();
@@ -31,7 +31,7 @@ impl Asked {
     }
 
     pub(super) fn on_failure(&mut self, request: RequestId) {
-        Rule::Grammar.check(!self.ended.contains(&request), || format!("{request} ends twice"));
+        Rule::EndsOnce.check(!self.ended.contains(&request), || format!("{request} ends twice"));
         self.failed += u64::from(self.end(request));
     }
 
@@ -46,7 +46,7 @@ impl Asked {
 
     pub(crate) fn check_none_is_open(&self) {
         let open = &self.open;
-        Rule::Grammar.check(open.is_empty(), || format!("no end of {open:?}"));
+        Rule::EndsOnce.check(open.is_empty(), || format!("no end of {open:?}"));
     }
 }
 

@@ -49,6 +49,8 @@ pub enum Rule {
     Privacy,
     /// Who is alone for long is told so, once, and nobody else is.
     Isolated,
+    /// Each request of an application ends once.
+    EndsOnce,
     /// The healed core becomes one component.
     Connected,
     /// What is published in a connected component reaches all of it.
@@ -67,7 +69,7 @@ pub enum Rule {
 
 impl Rule {
     /// All of them.
-    pub const ALL: [Self; 28] = [
+    pub const ALL: [Self; 29] = [
         Self::AtMostOnce,
         Self::NoEcho,
         Self::Integrity,
@@ -89,6 +91,7 @@ impl Rule {
         Self::Shutdown,
         Self::Privacy,
         Self::Isolated,
+        Self::EndsOnce,
         Self::Connected,
         Self::Delivered,
         Self::Rejoined,
@@ -122,6 +125,7 @@ impl Rule {
             Self::Shutdown => "S20 shutdown",
             Self::Privacy => "S21 privacy of failure",
             Self::Isolated => "S22 alone is told once",
+            Self::EndsOnce => "S23 requests end once",
             Self::Connected => "L1 one component",
             Self::Delivered => "L2 delivered to all",
             Self::Rejoined => "L3 together again",

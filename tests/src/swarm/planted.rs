@@ -15,7 +15,7 @@ pub fn rule_of(bug: Bug) -> Rule {
     match bug {
         Bug::DupDelivery => Rule::AtMostOnce,
         Bug::Echo => Rule::NoEcho,
-        Bug::CutBody => Rule::Integrity,
+        Bug::CutBody | Bug::FirstOfMany => Rule::Integrity,
         Bug::EventTwice => Rule::Grammar,
         Bug::MutualKill => Rule::OneConnection,
         Bug::SelfAddress => Rule::NoSelf,
@@ -37,6 +37,7 @@ pub fn rule_of(bug: Bug) -> Rule {
         Bug::NoDrop | Bug::TimerAfterStop => Rule::Shutdown,
         Bug::BlamesAll => Rule::Privacy,
         Bug::NeverIsolated => Rule::Isolated,
+        Bug::EndsNever | Bug::EndsTwice => Rule::EndsOnce,
         Bug::NoRedial => Rule::Connected,
         Bug::NoForward => Rule::Delivered,
         Bug::NoHurry => Rule::Rejoined,
