@@ -24,6 +24,8 @@ pub(crate) struct Steady {
     push: Vec<ConnId>,
     /// Who has each of them when it is pushed.
     have: Bits,
+    /// Somebody else is to be told of them.
+    announced: bool,
 }
 
 impl Steady {
@@ -45,11 +47,17 @@ impl Trees {
             return None;
         }
         let links = (0..).zip(&self.links).filter_map(|(to, link)| Some((to, link.as_ref()?)));
-        let eager = links.filter(|(to, link)| *to != index && tree.eager.has(*to) && !link.suspect);
-        let mut have = Bits::default();
+        let (mut push, mut have, mut announced) = (Vec::new(), Bits::default(), false);
         have.set(index);
-        let push = eager.map(|(to, link)| (have.set(to), link.conn).1).collect();
-        Some(Steady { from: index, first: tree.first, least, push, have })
+        for (to, link) in links.filter(|(to, _)| *to != index) {
+            if tree.eager.has(to) && !link.suspect {
+                have.set(to);
+                push.push(link.conn);
+            } else {
+                announced = true;
+            }
+        }
+        Some(Steady { from: index, first: tree.first, least, push, have, announced })
     }
 
     /// As [`received`](Self::received), once that has said what is to be done.
@@ -65,6 +73,10 @@ impl Trees {
         out.extend(push.map(|conn| Order::Push { conn: *conn, frame: frame.clone(), key }));
         let (from, have) = (Some(steady.from), steady.have.clone());
         self.cache.insert(Entry { key, frame, at: now, from, have });
+        // Who had the first of them need not have the others.
+        if steady.announced {
+            self.announce_soon(now);
+        }
     }
 }
 
@@ -103,7 +115,12 @@ mod tests {
                 3 => trees.on_prune(conn, Some(stream)),
                 4 => trees.on_graft(conn, Some(stream), [(seq - 1, seq - 1)].into_iter(), out),
                 5 => trees.suspect(conn, now.as_nanos() % 2 == 0),
-                _ => trees.tend(now, out),
+                _ => {
+                    trees.tend(now, out);
+                    let mut due = Vec::new();
+                    trees.announcements_due(now, &mut due);
+                    due.iter().for_each(|conn| drop(trees.announcement(*conn, now)));
+                }
             }
         }
 
@@ -143,10 +160,15 @@ mod tests {
                 None if rng.below(4) == 0 && count > 1 => late = Some(burst.remove(0)),
                 None => {}
             }
+            // Now and then all the others have the first already, and none of those behind it.
+            let known = burst.first().copied().filter(|_| rng.below(3) == 0);
+            let others = known.into_iter().flat_map(|key| (0..4).map(move |link| (key, link)));
+            let others: Vec<_> = others.filter(|(_, other)| *other != link).collect();
             for (side, is_together) in [(&mut single, false), (&mut together, true)] {
                 side.meanwhile(what, (stream, seq), other, now);
                 let held = late.filter(|held| *held == (stream, seq));
                 held.into_iter().for_each(|key| side.meanwhile(1, key, other, now));
+                others.iter().for_each(|(key, other)| side.meanwhile(1, *key, *other, now));
                 side.gets(&burst, link, now, is_together);
             }
             seq += count;
