@@ -128,10 +128,15 @@ impl Buckets {
         }
     }
 
-    /// The buckets of `New`, the fullest first.
-    pub(super) fn fullest(&self) -> Vec<Place> {
+    /// The fullest buckets of `New`, at most so many, the fullest first.
+    pub(super) fn fullest(&self, most: usize) -> Vec<Place> {
         let mut buckets: Vec<_> =
             self.new.iter().map(|(bucket, held)| (held.len(), *bucket)).collect();
+        if most < buckets.len() {
+            // To sort all of them for the sake of a few is what a full book would spend most on.
+            buckets.select_nth_unstable_by(most, |a, b| b.cmp(a));
+            buckets.truncate(most);
+        }
         buckets.sort_unstable_by(|a, b| b.cmp(a));
         buckets.into_iter().map(|(_, bucket)| Place::New(bucket)).collect()
     }
@@ -219,6 +224,18 @@ mod tests {
         };
         assert_eq!(places((1, 2)), places((1, 2)));
         assert_ne!(places((1, 2)), places((1, 3)));
+    }
+
+    #[test]
+    fn the_fullest_come_first_however_many_are_asked_for() {
+        let mut buckets = Buckets::new((1, 2), true);
+        for (bucket, held) in [(3, 2), (9, 5), (4, 5), (1, 1)] {
+            (0..held).for_each(|host| buckets.insert(Place::New(bucket), addr(1, 1, host)));
+        }
+        let all = [Place::New(9), Place::New(4), Place::New(3), Place::New(1)];
+        for most in 0..=5 {
+            assert!(buckets.fullest(most).iter().eq(all.iter().take(most)), "{most}");
+        }
     }
 
     #[test]

@@ -5,7 +5,7 @@ use crate::time::{Instant, UnixTime};
 
 /// Where an address stands.
 #[derive(Copy, Clone, Debug, Eq, PartialEq)]
-#[cfg_attr(feature = "testing", derive(Hash))]
+#[cfg_attr(feature = "testing", derive(Hash, PartialOrd, Ord))]
 pub(crate) enum Place {
     /// Given by the application: in no bucket, never dropped.
     Given,
@@ -30,7 +30,7 @@ pub(crate) struct Entry {
     /// The other side or the application asked for peace until `not_before`.
     pub(super) held: bool,
     /// Dials that failed since the last good one.
-    pub(super) failures: u32,
+    pub(crate) failures: u32,
     /// The last sign of life on a connection that we dialled, in this run.
     pub(crate) alive: Option<Instant>,
     /// The same of earlier runs: what came before the origin of time has no `Instant`.

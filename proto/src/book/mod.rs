@@ -190,7 +190,11 @@ impl Book {
     /// Breaks off if tables and entries disagree.
     #[cfg(feature = "testing")]
     pub(crate) fn check_invariants(&self) {
-        let standing = |place| self.entries.values().filter(|entry| entry.place == place).count();
+        let mut standing: BTreeMap<Place, usize> = BTreeMap::new();
+        for entry in self.entries.values() {
+            *standing.entry(entry.place).or_default() += 1;
+        }
+        let standing = |place| standing.get(&place).copied().unwrap_or_default();
         let is_at = |addr: &SocketAddr, place| {
             self.entries.get(addr).is_some_and(|entry| entry.place == place)
         };
@@ -231,10 +235,9 @@ impl Book {
             return true;
         }
         let searched = if told { SEARCHED } else { usize::MAX };
-        let fullest = self.buckets.fullest();
         // What is sure displaces what rests only where nothing else is left.
-        let spare =
-            fullest.iter().take(searched).any(|place| self.make_room(*place, true, now, rng));
+        let fullest = self.buckets.fullest(searched);
+        let spare = fullest.iter().any(|place| self.make_room(*place, true, now, rng));
         spare || (!told && fullest.iter().any(|place| self.make_room(*place, false, now, rng)))
     }
 
