@@ -8,9 +8,9 @@ use peerline_proto::{
     Action, CloseReason, Config, ConnId, Dialect, Event, Identity, Instant, Node, NodeId, Start,
     Violation,
 };
+use peerline_testkit::opening::{Fate, HEADER, Opening, Spoken, header};
 
 use crate::input::cut;
-use crate::opening::{Fate, HEADER, Opening, Spoken, header};
 
 /// Of the stream, so many bytes come one by one. Behind them that is for other targets to try.
 const SINGLE: usize = 66;

@@ -15,7 +15,6 @@ mod guests;
 mod input;
 mod message;
 mod network;
-mod opening;
 mod ops;
 mod seen;
 mod sockets;

@@ -14,8 +14,7 @@ use peerline_proto::{
     Payload, PeerId, Reply, ReplyError, ReplyTo, RequestError, RequestId, Side, Start,
     TransportError, UnixTime,
 };
-
-use crate::opening::{Fate, HEADER, Opening, Spoken, header};
+use peerline_testkit::opening::{Fate, HEADER, Opening, Spoken, header};
 
 /// The kind of the messages whose body names them, so that a repeated one is seen.
 pub(crate) const KIND: &str = "OPS";

@@ -20,7 +20,7 @@ use crate::wire::native::{self, MsgKind};
 use crate::wire::received::Received;
 use crate::wire::{self, btpeer, chat};
 
-pub use book::{AddressBook, Shelf, book, sealed_book};
+pub use book::{AddressBook, Shelf, book, failures, sealed_book};
 
 /// Reads one line as a node does: `Ok(None)` for an empty one, else the name of its kind and the
 /// number of its fields that are unknown.

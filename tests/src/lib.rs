@@ -17,6 +17,7 @@ pub mod guest_oracle;
 pub mod hostile;
 pub mod memory;
 pub mod net;
+pub mod opening;
 pub mod oracle;
 pub mod originals;
 pub mod quality;

@@ -8,20 +8,20 @@ use peerline_proto::{Dialect, MAX_DEPTH, MAX_FIRST_LINE, Violation};
 /// Blanks that may come first.
 const MOST_BLANKS: usize = 64;
 /// Bytes of a frame before its payload.
-pub(crate) const HEADER: usize = 8;
+pub const HEADER: usize = 8;
 
 /// What a stream opens as.
 #[derive(Debug)]
-pub(crate) struct Opening {
+pub struct Opening {
     /// Bytes before the first message.
-    pub(crate) blanks: usize,
+    pub blanks: usize,
     /// What the first message is, and how many bytes of the stream it takes to know.
-    pub(crate) fate: Option<(usize, Fate)>,
+    pub fate: Option<(usize, Fate)>,
 }
 
 /// What became of the first message.
 #[derive(Copy, Clone, Debug, Eq, PartialEq)]
-pub(crate) enum Fate {
+pub enum Fate {
     /// A native line; whether it is a valid one is not looked at.
     Line,
     /// A chat object.
@@ -34,13 +34,21 @@ pub(crate) enum Fate {
 
 /// Which guests are spoken with.
 #[derive(Copy, Clone, Debug)]
-pub(crate) struct Spoken {
-    pub(crate) btpeer: bool,
-    pub(crate) chat: bool,
+pub struct Spoken {
+    /// Peers of the BTPeer dialect.
+    pub btpeer: bool,
+    /// Those of the chat dialect.
+    pub chat: bool,
+}
+
+impl Spoken {
+    /// Both.
+    pub const ALL: Self = Self { btpeer: true, chat: true };
 }
 
 impl Opening {
-    pub(crate) fn of(stream: &[u8], spoken: Spoken) -> Self {
+    /// What these first bytes of a stream open.
+    pub fn of(stream: &[u8], spoken: Spoken) -> Self {
         let blanks = stream.iter().take_while(|byte| is_blank(**byte)).count().min(MOST_BLANKS);
         let message = &stream[blanks..];
         let fate = match message.first() {
@@ -69,7 +77,7 @@ fn is_blank(byte: u8) -> bool {
 }
 
 /// The kind and the length of the payload of a frame whose header is there.
-pub(crate) fn header(bytes: &[u8]) -> Option<([u8; 4], u32)> {
+pub fn header(bytes: &[u8]) -> Option<([u8; 4], u32)> {
     let (kind, rest) = bytes.split_first_chunk::<4>()?;
     Some((*kind, u32::from_be_bytes(*rest.first_chunk()?)))
 }

@@ -105,8 +105,8 @@ impl Book {
         self.entries.contains_key(&canonical(addr))
     }
 
-    #[cfg(test)]
-    fn get(&self, addr: SocketAddr) -> Option<&Entry> {
+    #[cfg(any(test, feature = "testing"))]
+    pub(crate) fn get(&self, addr: SocketAddr) -> Option<&Entry> {
         self.entries.get(&canonical(addr))
     }
 

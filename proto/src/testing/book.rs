@@ -141,6 +141,11 @@ pub fn book(node: &Node) -> impl Iterator<Item = (SocketAddr, Shelf, bool)> + '_
     node.book().iter().map(|(addr, entry)| (addr, shelf(entry), entry.proven))
 }
 
+/// How often dials to an address failed one after another, as far as a node's book remembers.
+pub fn failures(node: &Node, addr: SocketAddr) -> Option<u32> {
+    node.book().get(addr).map(|entry| entry.failures)
+}
+
 /// The body of a saved book, without its length, version and checksum, made whole.
 pub fn sealed_book(bytes: &[u8]) -> Vec<u8> {
     book::sealed(bytes)

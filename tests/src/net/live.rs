@@ -4,11 +4,12 @@
 use peerline_proto::{Instant, MAX_FIRST_LINE};
 
 use crate::guest_oracle;
+use crate::opening::{Fate, HEADER, Opening, Spoken};
 
 /// Blanks that may come first.
 const BLANKS: usize = 64;
-/// Bytes of a frame before its payload.
-const FRAME_HEADER: usize = 8;
+/// Bytes after which it is known what a stream opens as: blanks, a header, a line that is too long.
+const LONGEST_OPENING: usize = BLANKS + HEADER + MAX_FIRST_LINE + 1;
 
 /// A connection that is not dropped yet.
 #[derive(Debug, Default)]
@@ -27,13 +28,14 @@ pub(super) struct Live {
     undecided: Option<usize>,
     /// It brings frames.
     frames: bool,
-    /// The first bytes, if it may be a guest's.
-    first: Vec<u8>,
+    /// The first bytes of one that was accepted, until it is known what they open.
+    first: Option<Vec<u8>>,
 }
 
 impl Live {
-    pub(super) fn new() -> Self {
-        Self { undecided: Some(0), ..Self::default() }
+    pub(super) fn new(dialled: bool) -> Self {
+        let first = (!dialled).then(Vec::new);
+        Self { undecided: Some(0), first, ..Self::default() }
     }
 
     /// It has brought blanks at most.
@@ -41,22 +43,32 @@ impl Live {
         self.undecided.is_some()
     }
 
-    /// Bytes came; `first` says that they may be a guest's first ones. True if the first byte that
-    /// is no blank is now seen to be of no dialect, or never comes.
-    pub(super) fn on_bytes(&mut self, bytes: &[u8], first: bool, now: Instant) -> bool {
+    /// Bytes came. True if they are now seen to begin nothing that a node may go on to listen to.
+    pub(super) fn on_bytes(&mut self, bytes: &[u8], now: Instant) -> bool {
         self.heard = Some(now);
-        if first && !self.guest {
-            let before = self.first.len();
-            self.first.extend(&bytes[..bytes.len().min(MAX_FIRST_LINE - before)]);
-            self.guest = guest_oracle::begins_as_guest(&self.first, before);
-            self.spoke |= self.guest;
-        }
+        let refused = self.is_refused(bytes);
         let end = memchr::memrchr(b'\n', bytes);
         self.unfinished = end.map_or(self.unfinished + bytes.len(), |end| bytes.len() - end - 1);
         let foreign = self.is_foreign(bytes);
         // A frame has no line end; how long it is, is told by the bytes after its four letters.
-        self.spoke |= end.is_some() || (self.frames && self.unfinished >= FRAME_HEADER);
-        foreign
+        self.spoke |= end.is_some() || (self.frames && self.unfinished >= HEADER);
+        refused || foreign
+    }
+
+    /// Whether the first message is known now, and is none.
+    fn is_refused(&mut self, bytes: &[u8]) -> bool {
+        let Some(first) = &mut self.first else { return false };
+        let before = first.len();
+        first.extend(&bytes[..bytes.len().min(LONGEST_OPENING - before)]);
+        if !self.guest {
+            self.guest = guest_oracle::begins_as_guest(first, before);
+            self.spoke |= self.guest;
+        }
+        let known = Opening::of(first, Spoken::ALL).fate;
+        if known.is_some() {
+            self.first = None;
+        }
+        known.is_some_and(|(_, fate)| matches!(fate, Fate::Refused(_)))
     }
 
     fn is_foreign(&mut self, bytes: &[u8]) -> bool {

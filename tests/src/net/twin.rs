@@ -87,7 +87,8 @@ fn check_cuts(
         }
     }
     Rule::Cuts.check(state(node) == state(&twin), || {
-        format!("bytes on {conn} in {} pieces make another node", pieces.len())
+        let (count, other) = (pieces.len(), difference(node, &twin));
+        format!("bytes on {conn} in {count} pieces make another node: {other}")
     });
 }
 
@@ -108,6 +109,19 @@ fn check_others(node: &Node, mut twin: Node, conn: ConnId, others: &[ConnId], no
     }
     let same = node.poll_timeout() == twin.poll_timeout() && node.peers().eq(twin.peers());
     Rule::Privacy.check(same, || format!("a bad line on {conn} is more than its end"));
+}
+
+/// Where two nodes differ first, as they are shown.
+fn difference(node: &Node, twin: &Node) -> String {
+    let [node, twin] = [node, twin].map(|node| format!("{node:#?}"));
+    let mut lines = node.lines().zip(twin.lines()).enumerate();
+    let first = lines.find(|(_, (node, twin))| node != twin).map(|(at, _)| at);
+    let Some(at) = first else { return "in nothing that is shown".to_owned() };
+    let [node, twin] = [node, twin].map(|text| {
+        let near = text.lines().skip(at.saturating_sub(4)).take(8).map(str::trim);
+        near.collect::<Vec<_>>().join(" ")
+    });
+    format!("{node} | {twin}")
 }
 
 fn state(node: &Node) -> u64 {

@@ -136,9 +136,10 @@ impl Watch {
         Rule::NoDialStorm.check(!twice, || format!("two dials to {addr} at once"));
         if let (Some(last), true) = (dialled.last_failure, dialled.failures > 0) {
             // A full bucket forgets an address that has rested, and with it how often it failed;
-            // learned anew it begins with the shortest rest.
-            let forgets = self.was_full || is_full(node);
-            let failures = if forgets { 1 } else { dialled.failures };
+            // learned anew it begins with the shortest rest. Who remembers gives the whole.
+            let known = testing::failures(node, addr).unwrap_or_default().min(dialled.failures);
+            let forgets = known < dialled.failures && (self.was_full || is_full(node));
+            let failures = if forgets { known.max(1) } else { dialled.failures };
             let factor = 1_u32 << (failures - 1).min(20);
             let full = limits.backoff_base.saturating_mul(factor) / 2;
             let least = full.min(limits.backoff_urgent).saturating_sub(TICK);
@@ -170,7 +171,7 @@ impl Watch {
         };
         let before = self.open.insert(conn, new);
         Rule::Grammar.check(before.is_none(), || format!("{conn} is opened twice"));
-        self.live.insert(conn, Live::new());
+        self.live.insert(conn, Live::new(dialled));
     }
 
     pub(crate) fn on_drop(&mut self, conn: ConnId) {
@@ -190,8 +191,7 @@ impl Watch {
     /// True if the first byte that is no blank is now seen to be of no dialect, or never comes.
     pub(crate) fn on_bytes_in(&mut self, conn: ConnId, bytes: &[u8], now: Instant) -> bool {
         self.bytes_in += bytes.len() as u64;
-        let first = self.open.get(&conn).is_some_and(|open| !open.dialled && !open.up);
-        self.live.entry(conn).or_default().on_bytes(bytes, first, now)
+        self.live.entry(conn).or_default().on_bytes(bytes, now)
     }
 
     /// It has brought blanks at most.
