@@ -40,6 +40,14 @@ pub enum TreeRule {
     KnownSkipped,
     /// A suspect peer is nobody's parent and hears announcements alone.
     SuspectOut,
+    /// A stream that was quiet begins anew with the shared tree.
+    QuietAnew,
+    /// Wins do not count in a stream that speaks less than every 5 s.
+    RareStays,
+    /// A link that was sooner at three first broadcasts running is put into the shared tree.
+    SharedRace,
+    /// For a link of the shared tree that goes, others are put in.
+    Mend,
     /// A publisher whom all have pruned pushes to all.
     StartAnew,
     /// A prune is said again when copies still come.
@@ -53,7 +61,7 @@ pub enum TreeRule {
 impl TreeRule {
     /// All of them.
     #[cfg(peerline_planted)]
-    pub const ALL: [Self; 19] = [
+    pub const ALL: [Self; 23] = [
         Self::BothEnds,
         Self::SharedGraft,
         Self::SmallestPrunes,
@@ -69,6 +77,10 @@ impl TreeRule {
         Self::Holes,
         Self::KnownSkipped,
         Self::SuspectOut,
+        Self::QuietAnew,
+        Self::RareStays,
+        Self::SharedRace,
+        Self::Mend,
         Self::StartAnew,
         Self::PruneAgain,
         Self::LostAnnounced,

@@ -18,6 +18,17 @@ fn broadcasts_of_everybody_reach_everybody_with_few_copies_too_many() {
     }
 }
 
+/// Somebody changes one link for another every 15 s.
+#[test]
+fn links_that_come_and_go_make_trees_no_worse() {
+    for figures in everybody(&Setup::new(40, 1), 900, 3) {
+        eprintln!("{figures}");
+        assert_eq!(figures.missed, 0, "{figures}");
+        assert!(figures.rmr <= 0.02 && figures.ldh <= 9.0, "{figures}");
+        assert!(figures.last <= Duration::from_millis(150), "{figures}");
+    }
+}
+
 #[test]
 fn trees_of_some_senders_settle() {
     let [first, second] = some(&Setup::new(60, 1), 5, 30);

@@ -8,6 +8,7 @@ mod cache;
 mod held;
 pub(crate) mod ranges;
 mod repair;
+mod shared;
 mod tree;
 pub(crate) mod trees;
 

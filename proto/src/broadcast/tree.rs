@@ -5,17 +5,24 @@ use alloc::collections::BTreeMap;
 use core::time::Duration;
 
 use super::bits::{Bits, Index};
+use super::cache::Key;
 use crate::rules::{Rules, TreeRule};
 use crate::time::Instant;
 
 /// Least time between two wins that count.
 const WINS_APART: Duration = Duration::from_millis(200);
 /// Wins in a row after which a link is grafted.
-const WINS: u8 = 3;
+pub(super) const WINS: u8 = 3;
 /// How long a candidate has to prove itself.
 const CANDIDATE: Duration = Duration::from_secs(2);
 /// How long one prune of a link is enough at most: longer than copies are on their way.
 const PRUNE_AGAIN: Duration = Duration::from_secs(5);
+/// How soon one broadcast has to follow another for its race to count: who speaks less often gains
+/// less by a tree of its own than it costs.
+const OFTEN: Duration = Duration::from_secs(5);
+/// How long a stream is quiet until it has no tree of its own any more: not long, as links come and
+/// go meanwhile, and nothing mends it.
+const QUIET: Duration = Duration::from_secs(25);
 /// How long a candidate that did not is not chosen by wins again; doubles each time.
 const BANNED: Duration = Duration::from_secs(60);
 /// Links banned at once from one tree. When full: the one that would be free first is. 8: it takes
@@ -44,6 +51,10 @@ pub(super) struct Tree {
     pub(super) banned: BTreeMap<Index, (Instant, Duration)>,
     /// The number of the first broadcast heard.
     pub(super) first: Option<u64>,
+    /// When a new one was last heard.
+    pub(super) heard: Instant,
+    /// That one came long after the one before.
+    pub(super) is_rare: bool,
     /// When it was last used, on the clock of [`Trees`](super::trees::Trees).
     pub(super) used: u64,
 }
@@ -53,7 +64,7 @@ pub(super) struct Tree {
 #[derive(Copy, Clone, Debug)]
 #[cfg_attr(feature = "testing", derive(Hash))]
 pub(super) struct Race {
-    pub(super) seq: u64,
+    pub(super) key: Key,
     /// When it came.
     pub(super) at: Instant,
     /// The best of the others, and when it could have.
@@ -62,7 +73,7 @@ pub(super) struct Race {
 
 impl Race {
     /// Whether it is too early for another.
-    fn is_on(&self, now: Instant) -> bool {
+    pub(super) fn is_on(&self, now: Instant) -> bool {
         now.saturating_since(self.at) < WINS_APART
     }
 
@@ -145,6 +156,10 @@ impl Tree {
     /// A race begins, unless one is on: in a burst of broadcasts one in 200 ms is enough. Returns
     /// the link that has now won often enough.
     pub(super) fn race(&mut self, race: Race, rules: Rules) -> Option<Index> {
+        if self.is_rare && rules.has(TreeRule::RareStays) {
+            (self.race, self.wins) = (None, None);
+            return None;
+        }
         let is_on = self.race.as_ref().is_some_and(|on| on.is_on(race.at));
         if is_on && rules.has(TreeRule::WinsApart) {
             return None;
@@ -170,6 +185,17 @@ impl Tree {
         let enough = if rules.has(TreeRule::ThreeWins) { WINS } else { 1 };
         self.wins = (count < enough).then_some((winner, count));
         (count >= enough).then_some(winner)
+    }
+
+    /// A new broadcast was heard.
+    pub(super) fn hear(&mut self, now: Instant) {
+        self.is_rare = now.saturating_since(self.heard) > OFTEN;
+        self.heard = now;
+    }
+
+    /// Whether nothing was heard of the stream for long.
+    pub(super) fn is_quiet(&self, now: Instant) -> bool {
+        now.saturating_since(self.heard) >= QUIET
     }
 
     pub(super) fn forget(&mut self, index: Index) {

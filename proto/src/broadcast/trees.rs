@@ -9,6 +9,7 @@
 //!
 //! Every rule was needed; PROTOCOL.md says for what. Writes nothing: it fills a list of [`Order`]s.
 
+mod common;
 #[cfg(feature = "testing")]
 mod shape;
 mod steady;
@@ -24,6 +25,7 @@ use super::cache::{Cache, Entry, Key};
 use super::held::Held;
 use super::ranges::{add, gone, ranges_of};
 use super::repair::{Announcer, Repair};
+use super::shared::Shared;
 use super::tree::{Race, Tree};
 use crate::id::ConnId;
 use crate::limits::Limits;
@@ -41,8 +43,6 @@ const LARGER_WAITS: Duration = Duration::from_millis(100);
 const MOST_HOLD: Duration = Duration::from_millis(150);
 /// Least time by which an announcement must have beaten the payload to count as a win.
 const MARGIN: Duration = Duration::from_millis(10);
-/// How long the smallest stream of late keeps the others from pruning the shared tree.
-const CROSSING: Duration = Duration::from_secs(1);
 /// Least and most patience with a broadcast that was announced.
 const PATIENCE: (Duration, Duration) = (Duration::from_millis(300), Duration::from_millis(1000));
 /// Least time between asking two announcers for the same broadcast.
@@ -91,9 +91,7 @@ struct Link {
 pub(crate) struct Trees {
     links: Vec<Option<Link>>,
     indices: Table<ConnId, Index>,
-    shared: Bits,
-    /// The smallest stream of which a first broadcast was heard of late.
-    smallest: Option<(StreamId, Instant)>,
+    shared: Shared,
     trees: Table<StreamId, Tree>,
     order: BTreeMap<u64, StreamId>,
     clock: u64,
@@ -114,8 +112,7 @@ impl Trees {
         Self {
             links: Vec::new(),
             indices: Table::default(),
-            shared: Bits::default(),
-            smallest: None,
+            shared: Shared::default(),
             trees: Table::default(),
             order: BTreeMap::new(),
             clock: 0,
@@ -154,7 +151,7 @@ impl Trees {
             None => self.links.push(Some(link)),
         }
         self.indices.insert(conn, index);
-        self.shared.set(index);
+        self.shared.add(index);
         if self.cache.end() > self.cache.start() {
             self.announce_soon(now);
         }
@@ -178,12 +175,12 @@ impl Trees {
     }
 
     /// This connection carries nobody any more.
-    pub(crate) fn link_down(&mut self, conn: ConnId) {
+    pub(crate) fn link_down(&mut self, conn: ConnId, now: Instant) {
         let Some(index) = self.indices.remove(&conn) else { return };
         if let Some(slot) = self.links.get_mut(usize::from(index)) {
             *slot = None;
         }
-        self.shared.clear(index);
+        self.shared.forget(index, self.rules, now);
         self.postponed.retain(|(_, postponed)| *postponed != index);
         for tree in self.trees.values_mut() {
             tree.forget(index);
@@ -304,13 +301,17 @@ impl Trees {
         };
         let best = self.best(&announcers, index, now);
         let rules = self.rules;
-        let race = Race { seq: key.1, at: now, best };
+        let race = Race { key, at: now, best };
         let winner = self.tree(key.0).and_then(|tree| {
             tree.came_by(index, now);
             if is_first { None } else { tree.race(race, rules) }
         });
         if let Some(winner) = winner {
             self.graft(key.0, winner, Vec::new(), now, out);
+        }
+        if is_first && rules.has(TreeRule::SharedRace) {
+            let better = self.shared.race(race);
+            better.into_iter().for_each(|better| self.graft_shared(better, out));
         }
         let mut have = Bits::default();
         have.set(index);
@@ -356,8 +357,7 @@ impl Trees {
             return;
         }
         let rules = self.rules;
-        let prunes_shared = self.smallest.is_some_and(|(smallest, _)| smallest == key.0)
-            || !rules.has(TreeRule::SmallestPrunes);
+        let prunes_shared = self.shared.is_pruned_by(key.0) || !rules.has(TreeRule::SmallestPrunes);
         let Some(tree) = self.tree(key.0) else { return };
         tree.settle(now);
         let is_first = tree.first == Some(key.1);
@@ -377,7 +377,7 @@ impl Trees {
         }
         if is_first && prunes_shared && self.shared.has(loser) {
             if rules.has(TreeRule::BothEnds) {
-                self.shared.clear(loser);
+                self.shared.remove(loser);
             }
             out.push(Order::Prune { conn, stream: None });
         }
@@ -400,9 +400,8 @@ impl Trees {
     /// Pushes to whom it is to be pushed and keeps it. Returns to how many it is announced.
     fn spread(&mut self, mut entry: Entry, out: &mut Vec<Order>) -> usize {
         let mut lazy = 0_usize;
-        let shared = &self.shared;
         let tree = self.trees.get(&entry.key.0);
-        let eager = tree.map_or(shared, |tree| &tree.eager);
+        let eager = tree.map_or(&self.shared.eager, |tree| &tree.eager);
         for (index, link) in (0..).zip(&self.links) {
             let Some(link) = link else { continue };
             let is_known = entry.from == Some(index) || self.rules.has(TreeRule::KnownSkipped);
@@ -430,7 +429,7 @@ impl Trees {
         if let Some((_, oldest)) = is_full.then(|| self.order.pop_first()).flatten() {
             self.trees.remove(&oldest);
         }
-        let eager = self.shared.clone();
+        let eager = self.shared.eager.clone();
         self.trees.insert(stream, Tree { eager, ..Tree::default() });
     }
 
@@ -447,17 +446,6 @@ impl Trees {
             self.order.insert(self.clock, stream);
         }
         Some(tree)
-    }
-
-    /// Notes a stream's first broadcast; true if this is it.
-    fn note_first(&mut self, key: Key, now: Instant) -> bool {
-        let Some(tree) = self.tree(key.0) else { return false };
-        let is_first = *tree.first.get_or_insert(key.1) == key.1;
-        let recent = self.smallest.filter(|(_, since)| now.saturating_since(*since) <= CROSSING);
-        if is_first && recent.is_none_or(|(smallest, _)| key.0 < smallest) {
-            self.smallest = Some((key.0, now));
-        }
-        is_first
     }
 
     /// The announcer that could have pushed a broadcast first, and clearly before the link by which
@@ -534,14 +522,16 @@ impl Trees {
         let (at, from) = (entry.at, entry.from);
         if from.is_some_and(|from| from != index) && self.is_sooner(index, theirs, at) {
             let tree = self.trees.get_mut(&key.0);
-            let race = tree.and_then(|tree| tree.race.as_mut()).filter(|race| race.seq == key.1);
+            let race = tree.and_then(|tree| tree.race.as_mut()).filter(|race| race.key == key);
             race.into_iter().for_each(|race| race.enter(index, theirs));
+            self.shared.enter(key, index, theirs);
         }
     }
 
     /// Does what is due but announcing: asks for what is missing, drops what is too old.
     pub(crate) fn tend(&mut self, now: Instant, out: &mut Vec<Order>) {
         self.cache.expire(now);
+        self.mend(now, out);
         let mut asked: BTreeMap<(Index, StreamId), Vec<u64>> = BTreeMap::new();
         let links = &self.links;
         let wait = |index: Index| {
@@ -568,6 +558,7 @@ impl Trees {
         out: &mut Vec<Order>,
     ) {
         let Some(conn) = self.link(index).map(|link| link.conn) else { return };
+        self.let_go_if_quiet(stream, now);
         // Of a stream that is known by announcements alone there is nothing to remember: whoever
         // makes streams up would drive out the trees of those that are real.
         let (mut is_first, mut late) = (true, None);
@@ -583,13 +574,8 @@ impl Trees {
             late = tree.parent.filter(|parent| *parent != index && !want.is_empty());
         }
         out.push(Order::Graft { conn, stream: Some(stream), want });
-        let is_first = is_first && self.rules.has(TreeRule::SharedGraft);
-        let is_new = !self.shared.has(index);
-        if is_first && self.rules.has(TreeRule::BothEnds) {
-            self.shared.set(index);
-        }
-        if is_first && is_new {
-            out.push(Order::Graft { conn, stream: None, want: Vec::new() });
+        if is_first && !self.shared.has(index) && self.rules.has(TreeRule::SharedGraft) {
+            self.graft_shared(index, out);
         }
         if let Some(conn) = late.and_then(|parent| self.link(parent)).map(|link| link.conn) {
             out.push(Order::Ping { conn });
@@ -608,7 +594,7 @@ impl Trees {
     ) {
         let Some(index) = self.indices.get(&conn).copied() else { return };
         let Some(stream) = stream else {
-            self.shared.set(index);
+            self.shared.add(index);
             return;
         };
         let mut served = false;
@@ -655,7 +641,7 @@ impl Trees {
     pub(crate) fn on_prune(&mut self, conn: ConnId, stream: Option<StreamId>) {
         let Some(index) = self.indices.get(&conn).copied() else { return };
         match stream {
-            None => self.shared.clear(index),
+            None => self.shared.remove(index),
             // A prune of a stream that we never heard of changes nothing.
             Some(stream) => {
                 if let Some(tree) = self.trees.get_mut(&stream) {
@@ -738,9 +724,9 @@ impl Trees {
     pub(crate) fn next_deadline(&self) -> Option<Instant> {
         let [waiting, others] = self.announce;
         let postponed = self.postponed.first().map(|(at, _)| *at);
-        let parts =
-            [waiting, others, postponed, self.repair.next_deadline(), self.cache.next_deadline()];
-        parts.into_iter().flatten().min()
+        let [asked, old] = [self.repair.next_deadline(), self.cache.next_deadline()];
+        let mended = self.shared.next_deadline();
+        [waiting, others, postponed, asked, old, mended].into_iter().flatten().min()
     }
 }
 

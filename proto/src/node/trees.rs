@@ -37,7 +37,7 @@ impl Node {
             [] => (None, [].as_slice()),
         };
         for conn in ended.iter().chain(others) {
-            self.broadcasts.trees.link_down(*conn);
+            self.broadcasts.trees.link_down(*conn, self.now);
         }
         let kept = carrier.filter(|carrier| !self.is_routes_only(*carrier));
         let Some(carrier) = kept else { return };

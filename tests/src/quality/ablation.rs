@@ -17,9 +17,13 @@ pub fn run(rule: TreeRule, holds: bool, count: usize, seed: u64) -> String {
     let mut setup = Setup::new(count, seed);
     setup.config = Config::builder().limits(limits).build().expect("the usual bounds");
     match rule {
-        TreeRule::BothEnds | TreeRule::SharedGraft | TreeRule::Patience => {
-            last(everybody(&setup.jittered(5), 2 * count, 4))
-        }
+        TreeRule::QuietAnew
+        | TreeRule::RareStays
+        | TreeRule::SharedRace
+        | TreeRule::Mend
+        | TreeRule::BothEnds
+        | TreeRule::SharedGraft => last(everybody(&setup, 20 * count, 2)),
+        TreeRule::Patience => last(everybody(&setup.jittered(5), 2 * count, 4)),
         TreeRule::SmallestPrunes | TreeRule::StartAnew => crossing(&setup).to_string(),
         TreeRule::Candidate
         | TreeRule::WinsApart

@@ -9,7 +9,7 @@ use crate::seen::StreamId;
 impl Trees {
     /// The links to which a stream is pushed, or the shared tree's.
     pub(crate) fn eager(&self, stream: &StreamId) -> Vec<ConnId> {
-        let eager = self.trees.get(stream).map_or(&self.shared, |tree| &tree.eager);
+        let eager = self.trees.get(stream).map_or(&self.shared.eager, |tree| &tree.eager);
         let links = (0..).zip(&self.links);
         let links = links.filter_map(|(index, link)| Some((index, link.as_ref()?)));
         links.filter(|(index, _)| eager.has(*index)).map(|(_, link)| link.conn).collect()

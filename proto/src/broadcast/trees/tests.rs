@@ -206,8 +206,11 @@ fn three_wins_running_graft_and_a_candidate_that_brings_nothing_is_banned() {
     for seq in 6..20 {
         assert_eq!(win(&mut bench, seq), [], "{seq}");
     }
-    bench.pass(60_000);
-    let later: Vec<(usize, bool)> = (20..24).flat_map(|seq| win(&mut bench, seq)).collect();
+    for seq in 20..23 {
+        bench.pass(20_000);
+        bench.gets(seq, 0);
+    }
+    let later: Vec<(usize, bool)> = (23..28).flat_map(|seq| win(&mut bench, seq)).collect();
     assert_eq!(later, [(1, false)]);
 }
 
@@ -216,14 +219,25 @@ fn a_candidate_of_a_stream_that_speaks_rarely_has_its_time_when_it_speaks() {
     let mut bench = Bench::new(2);
     bench.gets(1, 0);
     let rare = |bench: &mut Bench, seq| {
-        bench.pass(100_000);
+        bench.pass(4_700);
         win(bench, seq)
     };
     assert_eq!((2..6).flat_map(|seq| rare(&mut bench, seq)).collect::<Vec<_>>(), [(1, false)]);
-    bench.pass(100_000);
+    bench.pass(20_000);
     bench.gets(6, 1);
     assert_eq!(bench.parent(), Some(1));
     assert_eq!(pruned(&bench.gets_again(6, 0)), [(0, false)]);
+}
+
+#[test]
+fn a_stream_that_speaks_less_than_every_5_s_has_no_races() {
+    let mut bench = Bench::new(2);
+    bench.gets(1, 0);
+    let rare = |bench: &mut Bench, seq| {
+        bench.pass(4_801);
+        win(bench, seq)
+    };
+    assert!((2..20).all(|seq| rare(&mut bench, seq).is_empty()));
 }
 
 #[test]
@@ -308,7 +322,7 @@ fn a_link_that_is_gone_or_suspect_is_nobodys_parent() {
     assert_eq!(pushed(&bench.gets(2, 1)), [2], "a suspect is not pushed to");
     bench.trees.suspect(conn(0), false);
     assert_eq!(pushed(&bench.gets(3, 1)), [0, 2]);
-    bench.trees.link_down(conn(1));
+    bench.trees.link_down(conn(1), bench.now);
     assert_eq!((bench.parent(), pushed(&bench.gets(4, 2))), (None, Vec::from([0])));
 }
 
@@ -365,4 +379,55 @@ fn what_a_queue_lost_is_announced_though_later_ones_were() {
     bench.trees.not_pushed((stream(9), 2), conn(1), bench.now);
     bench.pass(20);
     assert_eq!(bench.announces(1), [(2, 2)]);
+}
+
+#[test]
+fn a_stream_that_was_quiet_begins_anew_with_the_shared_tree() {
+    let mut bench = Bench::new(3);
+    bench.gets(1, 0);
+    bench.trees.on_prune(conn(1), Some(stream(9)));
+    bench.pass(24_999);
+    assert_eq!(pushed(&bench.gets(2, 0)), [2]);
+    bench.pass(25_000);
+    assert_eq!(pushed(&bench.gets(3, 1)), [0, 2]);
+    assert_eq!((bench.parent(), bench.trees.order.len()), (Some(1), 1));
+    assert_eq!(pruned(&bench.gets_again(3, 2)), [(2, false), (2, true)], "a first one again");
+    bench.pass(25_000);
+    bench.hears_of(4, 2);
+    bench.pass(300);
+    assert_eq!(grafted(&bench.tends()), [(2, false), (2, true)], "and so is the next");
+}
+
+#[test]
+fn for_a_link_of_the_shared_tree_that_goes_the_two_nearest_are_put_in() {
+    let mut bench = Bench::new(5);
+    for (link, millis) in [(1, 30), (2, 10), (3, 20), (4, 1)] {
+        bench.trees.measured(conn(link), Duration::from_millis(millis));
+        bench.trees.on_prune(conn(link), None);
+    }
+    bench.trees.suspect(conn(4), true);
+    bench.gets(1, 0);
+    bench.trees.link_down(conn(0), bench.now);
+    assert_eq!(bench.trees.next_deadline(), Some(bench.now + Duration::from_millis(20)));
+    bench.pass(20);
+    assert_eq!(grafted(&bench.tends()), [(2, true), (3, true)]);
+    assert_eq!(bench.publishes(1), [2, 3], "our own bits are set, too");
+}
+
+#[test]
+fn a_link_that_was_sooner_at_three_first_broadcasts_is_put_into_the_shared_tree() {
+    let mut bench = Bench::new(2);
+    bench.trees.on_prune(conn(1), None);
+    let mut first = |number: u8| {
+        let key = (stream(number), 1);
+        bench.trees.announced_new(key, conn(1), Duration::ZERO, bench.now);
+        bench.pass(200);
+        bench.trees.received(key, frame(1), conn(0), None, bench.now, &mut bench.out);
+        grafted(&core::mem::take(&mut bench.out))
+    };
+    // A race is over when the next begins.
+    assert_eq!((1..4).flat_map(&mut first).collect::<Vec<_>>(), []);
+    assert_eq!((first(4), first(5)), (Vec::from([(1, true)]), Vec::new()));
+    bench.pass(1000);
+    assert_eq!(bench.publishes(1), [0, 1]);
 }
