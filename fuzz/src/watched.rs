@@ -470,7 +470,8 @@ impl Watched {
         let open = self.open(|conn| conn.accepted);
         assert!(open <= most, "{open} accepted connections; at most {most}");
         let planned = self.open(|conn| conn.planned);
-        assert!(planned <= limits.max_dialing, "{planned} dials under way");
+        let most = limits.max_dialing.max(limits.urgent_dialing);
+        assert!(planned <= most, "{planned} dials under way");
         let visits = self.open(|conn| conn.visits && !conn.finished);
         let most = limits.guest_visits.saturating_add(limits.guests.saturating_mul(GUEST_DIALS));
         let most = most.saturating_add(limits.closing);

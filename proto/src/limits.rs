@@ -94,6 +94,10 @@ pub struct Limits {
     pub discourage_max: Duration,
     /// Dials under way at once. Default 8: joins fast without a storm.
     pub max_dialing: usize,
+    /// The same while connections are few and dials meet nobody: more with each that met nobody of
+    /// late, up to this. Default 32: of a thousand nodes of which 50 live, one is met in two
+    /// seconds.
+    pub urgent_dialing: usize,
     /// Connections of one version 0 peer, each served. Default 4: two dials each way.
     pub guest_connections: usize,
     /// Connections of one native peer awaiting the decision which stays. When full: the next is
@@ -352,6 +356,7 @@ pub(crate) const DEFAULTS: Limits = Limits {
     discourage_for: Duration::from_secs(600),
     discourage_max: Duration::from_secs(24 * 3600),
     max_dialing: 8,
+    urgent_dialing: 32,
     guest_connections: 4,
     rivals: 4,
     max_frame: MAX_LINE,

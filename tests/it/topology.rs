@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use peerline_proto::{Action, CloseReason, Config, Event, Listen, Payload, PeerId, Side};
 use peerline_testkit::net::Net;
-use peerline_testkit::quality::{Quality, Setup, topology};
+use peerline_testkit::quality::{Quality, Setup, crashes, topology};
 
 const SECOND: Duration = Duration::from_secs(1);
 
@@ -250,4 +250,12 @@ fn an_address_that_broke_the_protocol_is_refused_only_where_it_is_crowded() {
         assert_eq!(says(7, good, &hello(7)), (1, 4, false), "the discouraged one gives way");
         assert_eq!(says(8, good, &hello(8)), (1, 4, false), "then the youngest");
     });
+}
+
+#[test]
+fn the_few_that_survive_a_crash_find_each_other_among_the_dead() {
+    for seed in 1..=3 {
+        let reached = crashes::later(&Setup::new(100, seed), 95, 20 * SECOND);
+        assert!(reached.all() && reached.last <= SECOND, "seed {seed}: {reached:?}");
+    }
 }

@@ -70,6 +70,7 @@ fn modest(limits: &mut Limits) {
     limits.target_outbound = 0;
     limits.id_links = 0;
     limits.max_dialing = 1;
+    limits.urgent_dialing = 1;
     limits.rivals = 1;
     limits.guest_connections = 1;
 }

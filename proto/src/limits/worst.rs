@@ -69,7 +69,7 @@ impl Limits {
     /// use peerline_proto::Limits;
     ///
     /// let bytes = Limits::default().worst_case_node(64 * 1024);
-    /// assert_eq!(bytes >> 20, 460, "in MiB, by default");
+    /// assert_eq!(bytes >> 20, 477, "in MiB, by default");
     /// ```
     pub fn worst_case_node(&self, read: usize) -> usize {
         sum(self.worst_case_parts(read).map(|(_, bytes)| bytes))
@@ -79,7 +79,8 @@ impl Limits {
     pub(crate) fn worst_case_parts(&self, read: usize) -> [(&'static str, usize); 27] {
         let per_peer = self.rivals.max(self.guest_connections);
         let inbound = self.max_inbound.saturating_mul(per_peer);
-        let dialled = sum([self.target_outbound, self.id_links, self.max_dialing]);
+        let dialing = self.max_dialing.max(self.urgent_dialing);
+        let dialled = sum([self.target_outbound, self.id_links, dialing]);
         let connections = sum([inbound, dialled]);
         let peers = sum([self.max_inbound, dialled]);
         let line = sum([self.max_line, 1, self.control_reserve, LINK_COST]);

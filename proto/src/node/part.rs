@@ -73,6 +73,9 @@ impl Node {
                 Some(heard) => self.book.ended(addr, heard, self.now, &mut self.rng),
                 None => self.book.failed(addr, self.now, &mut self.rng),
             }
+            if reason == CloseReason::DialTimeout {
+                self.overlay.dial_met(false, self.spare_dials());
+            }
         }
         self.overlay.ended(conn);
         let owed = self.links.is_blocked(conn);

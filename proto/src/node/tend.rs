@@ -1,5 +1,6 @@
 //! What time does: deadlines of connections, decisions, dials, and the end of a shutdown.
 
+use alloc::vec::Vec;
 use core::time::Duration;
 
 use crate::error::{ByeReason, CloseReason};
@@ -78,15 +79,35 @@ impl Node {
             }
             Phase::Ready(ready) => match ready.alive.poll(&waits, now) {
                 Due::Nothing => {}
-                Due::Suspect => {
-                    self.broadcasts.trees.suspect(conn, true);
-                    self.plan_soon();
-                }
+                Due::Suspect => self.on_suspect(conn),
                 Due::Ping => self.ping(conn),
                 #[cfg(peerline_planted)]
                 Due::Dead if planted == Some(crate::planted::Bug::NoKeepAlive) => {}
                 Due::Dead => self.end(conn, CloseReason::KeepAliveTimeout, Parting::Drop),
             },
+        }
+    }
+
+    /// A peer does not answer. Where one is gone many may be: whoever was quiet for as long as this
+    /// one may be silent is asked too, rather than found out one by one over `ping_after`.
+    fn on_suspect(&mut self, conn: ConnId) {
+        self.broadcasts.trees.suspect(conn, true);
+        self.plan_soon();
+        let (now, quiet) = (self.now, self.config.limits().suspect_min);
+        let is_quiet = |ready: &Ready| {
+            let silent = now.saturating_since(ready.alive.last_heard()) >= quiet;
+            silent && !ready.alive.awaits_pong() && ready.superseded.is_none()
+        };
+        let others = self.links.iter().filter_map(|(conn, link)| match &link.phase {
+            Phase::Ready(ready) => Some(conn).filter(|_| is_quiet(ready)),
+            Phase::Dialing { .. } | Phase::Greeting(_) | Phase::Guest(_) | Phase::Closing(_) => {
+                None
+            }
+        });
+        let others: Vec<ConnId> = others.collect();
+        for other in others {
+            self.ping(other);
+            self.links.reschedule(other, now);
         }
     }
 
@@ -109,13 +130,14 @@ impl Node {
         }
         self.remember_anchors();
         let around = self.surroundings();
-        let targets = self.targets();
+        let mut targets = self.targets();
+        let awake = self.peers.len().saturating_sub(around.suspect);
+        let urgent = awake < targets.outbound.min(self.book.len());
+        targets.spare = if urgent { self.overlay.spare_dials() } else { 0 };
         let room = overlay::room(self.book.len(), &around, &targets);
         if room.complete {
             self.overlay.complete(self.now, &mut self.rng);
         }
-        let awake = self.peers.len().saturating_sub(around.suspect);
-        let urgent = awake < targets.outbound.min(self.book.len());
         let within = self.dial_within(urgent, &targets);
         let mut groups = Groups::new(room.all, &around);
         for _ in 0..room.dials {
@@ -144,6 +166,7 @@ impl Node {
             full_mesh: limits.full_mesh,
             outbound: limits.target_outbound,
             max_dialing: limits.max_dialing,
+            spare: 0,
             max_peers: Some(self.config.max_peers()).filter(|max| *max != 0).unwrap_or(usize::MAX),
         }
     }
@@ -209,7 +232,7 @@ impl Node {
             let Phase::Greeting(greeting) = &link.phase else { return None };
             Some((Group::of(link.addr, exempt), greeting.bytes, greeting.since, *conn))
         });
-        let mut crowd: alloc::vec::Vec<_> = half_open.collect();
+        let mut crowd: Vec<_> = half_open.collect();
         crowd.sort_unstable();
         let largest = crowd.chunk_by(|a, b| a.0 == b.0).max_by_key(|group| {
             // Of equally large groups, the one whose best victim has sent least, and is oldest.
@@ -221,7 +244,7 @@ impl Node {
 
     /// The time to shut down in order is over.
     fn drop_everything(&mut self) {
-        let conns: alloc::vec::Vec<ConnId> = self.links.iter().map(|(conn, _)| conn).collect();
+        let conns: Vec<ConnId> = self.links.iter().map(|(conn, _)| conn).collect();
         for conn in conns {
             self.end(conn, CloseReason::Local, Parting::Drop);
             self.let_go(conn);

@@ -103,12 +103,37 @@ impl Node {
 
     /// A dial said hello. True if that was all we wanted of it.
     pub(super) fn is_felt(&mut self, conn: ConnId) -> bool {
-        if self.overlay.purpose(conn) != Some(Probe::Feeler) {
+        let is_ours = self.links.get(conn).is_some_and(|link| link.side == Side::Dialer);
+        if is_ours {
+            self.overlay.dial_met(true, self.spare_dials());
+        }
+        let is_feeler = self.overlay.purpose(conn) == Some(Probe::Feeler);
+        let is_enough = is_feeler || (is_ours && self.is_surplus(conn));
+        if !is_enough {
             return false;
         }
         self.stats.felt += 1;
         self.end(conn, CloseReason::Local, Parting::Bye(ByeReason::Other));
         true
+    }
+
+    /// Whether a dial that was one more than usual, as others met nobody, met somebody when there
+    /// are enough already.
+    fn is_surplus(&self, conn: ConnId) -> bool {
+        let targets = self.targets();
+        let wanted = self.overlay.is_asked_for(conn)
+            || self.overlay.purpose(conn).is_some()
+            || self.id_links.is_ours(conn)
+            || self.book.len() <= targets.full_mesh;
+        // This one is counted.
+        let awake = self.ready_outbound().filter(|(_, _, ready)| !ready.alive.is_suspect());
+        !wanted && awake.count() > targets.outbound
+    }
+
+    /// How many dials there may be beyond the usual number.
+    pub(super) fn spare_dials(&self) -> usize {
+        let limits = self.config.limits();
+        limits.urgent_dialing.saturating_sub(limits.max_dialing)
     }
 
     /// A peer is up that was not.

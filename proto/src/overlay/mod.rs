@@ -27,6 +27,12 @@ pub(crate) use discouraged::Discouraged;
 /// somebody about every `feeler_every` / 16, however large the network is.
 const HOMING: u64 = 16;
 
+/// How many more dials there may be for one that met nobody: after the first eight, all there may.
+const MISSED: usize = 3;
+/// How many fewer for one that met somebody. 12: where more than a fifth of those dialled live, the
+/// usual number is enough.
+const MET: usize = 12;
+
 /// What a dial beyond the usual ones is for.
 #[derive(Copy, Clone, Debug, Eq, PartialEq)]
 #[cfg_attr(feature = "testing", derive(Hash))]
@@ -47,6 +53,8 @@ pub(crate) struct Overlay {
     rotate_at: Option<Instant>,
     /// When to say that we are isolated; `None` while a peer is up, or when it was said.
     lonely_at: Option<Instant>,
+    /// How many more dials there may be, as others met nobody of late.
+    spare: usize,
     /// Connections that the application dialled.
     asked: BTreeSet<ConnId>,
     /// Where we are seen from outside.
@@ -64,6 +72,7 @@ impl Overlay {
             feel_at: None,
             rotate_at: None,
             lonely_at: Some(now + limits.isolated_after),
+            spare: 0,
             asked: BTreeSet::new(),
             external: None,
             discouraged: Discouraged::new(limits),
@@ -110,6 +119,20 @@ impl Overlay {
     pub(crate) fn ended(&mut self, conn: ConnId) {
         self.asked.remove(&conn);
         self.probe = self.probe.filter(|(probe, _)| *probe != conn);
+    }
+
+    /// A dial of ours met somebody, or nobody in its time. Those that are refused at once keep no
+    /// other waiting.
+    pub(crate) fn dial_met(&mut self, somebody: bool, most: usize) {
+        self.spare = match somebody {
+            true => self.spare.saturating_sub(MET),
+            false => self.spare.saturating_add(MISSED).min(most),
+        };
+    }
+
+    /// How many dials may be under way beyond the usual number, as so many come to nothing.
+    pub(crate) fn spare_dials(&self) -> usize {
+        self.spare
     }
 
     // ---- dials beyond the usual ones ----
@@ -184,6 +207,8 @@ pub(crate) struct Targets {
     pub(crate) full_mesh: usize,
     pub(crate) outbound: usize,
     pub(crate) max_dialing: usize,
+    /// Dials beyond that, as so many are likely to meet nobody.
+    pub(crate) spare: usize,
     /// Peers there may be in all; `usize::MAX` for any number.
     pub(crate) max_peers: usize,
 }
@@ -213,11 +238,12 @@ pub(crate) fn room(known: usize, around: &Surroundings, targets: &Targets) -> Ro
     let all = known <= targets.full_mesh;
     let target = if all { known } else { targets.outbound };
     let peers = around.peers.len().saturating_add(around.dialing);
-    let wanted =
-        target.saturating_sub(around.outbound).min(targets.max_peers.saturating_sub(peers));
+    let likely = around.outbound.saturating_sub(targets.spare.min(around.dialing));
+    let wanted = target.saturating_sub(likely).min(targets.max_peers.saturating_sub(peers));
+    let most = targets.max_dialing.saturating_add(targets.spare);
     Room {
         wanted,
-        dials: wanted.min(targets.max_dialing.saturating_sub(around.dialing)),
+        dials: wanted.min(most.saturating_sub(around.dialing)),
         all,
         complete: !all && around.outbound >= target,
     }
@@ -261,7 +287,7 @@ mod tests {
     use core::time::Duration;
 
     const TARGETS: Targets =
-        Targets { full_mesh: 12, outbound: 8, max_dialing: 8, max_peers: usize::MAX };
+        Targets { full_mesh: 12, outbound: 8, max_dialing: 8, spare: 0, max_peers: usize::MAX };
 
     fn addr(number: usize) -> SocketAddr {
         format!("10.0.0.{number}:5999").parse().unwrap()
@@ -288,6 +314,23 @@ mod tests {
         let room = super::room(13, &full, &TARGETS);
         assert_eq!((room.wanted, room.dials, room.complete), (0, 0, true));
         assert!(!super::room(12, &full, &TARGETS).complete, "there everyone is dialled anyway");
+    }
+
+    #[test]
+    fn dials_that_meet_nobody_make_room_for_more() {
+        let mut overlay = overlay();
+        (0..8).for_each(|_| overlay.dial_met(false, 24));
+        assert_eq!(overlay.spare_dials(), 24);
+        let targets = Targets { spare: overlay.spare_dials(), ..TARGETS };
+        let dialing = |dialing| Surroundings { outbound: dialing, dialing, ..default() };
+        assert_eq!(
+            [8, 20, 31, 32].map(|under_way| dials(1000, &dialing(under_way), &targets)),
+            [8, 8, 1, 0]
+        );
+        let enough = Surroundings { outbound: 8, ..default() };
+        assert_eq!(dials(1000, &enough, &targets), 0, "with connections there is no need");
+        overlay.dial_met(true, 24);
+        assert_eq!(overlay.spare_dials(), 12);
     }
 
     #[test]

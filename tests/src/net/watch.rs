@@ -60,6 +60,8 @@ pub(crate) struct Watch {
     up: BTreeMap<PeerId, ConnId>,
     pub(super) open: BTreeMap<ConnId, Conn>,
     told_ended: BTreeSet<ConnId>,
+    /// Dials that met nobody in their time.
+    met_nobody: usize,
     dropped: BTreeSet<ConnId>,
     pub(super) dialled: BTreeMap<SocketAddr, Dialled>,
     own: BTreeMap<SocketAddr, Instant>,
@@ -152,7 +154,10 @@ impl Watch {
         let silent = |id| self.live.get(id).is_some_and(|it| it.heard.is_none() && !it.guest);
         let dials = self.open.iter().filter(|(_, it)| it.dialled && !it.up && !it.by_application);
         let dials = dials.filter(|(id, _)| silent(*id));
-        let (dials, most) = (dials.count(), limits.max_dialing);
+        // More than usual only as dials met nobody, three for each.
+        let more = limits.max_dialing.saturating_add(self.met_nobody.saturating_mul(3));
+        let most = more.min(limits.urgent_dialing).max(limits.max_dialing);
+        let dials = dials.count();
         Rule::NoDialStorm.check(dials <= most, || format!("{dials} dials are under way"));
     }
 
@@ -254,6 +259,7 @@ impl Watch {
             }
             Event::ConnectionFailed { conn, addr, reason, repeats, .. } => {
                 self.told_together += *repeats as usize;
+                self.met_nobody += usize::from(*reason == CloseReason::DialTimeout);
                 // Told late, it is not known since when.
                 let dialled = self.open.get(conn).is_some_and(|conn| conn.dialled);
                 if dialled && !self.behind && *reason == CloseReason::SelfConnection {
