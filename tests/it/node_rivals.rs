@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use peerline_proto::{CloseReason, Config, Event, NodeId, PeerId};
+use peerline_proto::{CloseReason, Config, Event, NodeId, PeerId, Side};
 use peerline_testkit::entropy::{Entropy, seeds};
 use peerline_testkit::net::{HostId, Net};
 
@@ -46,6 +46,25 @@ fn exactly_one_connection_survives_any_order_of_dials() {
         for host in [a, b] {
             assert_eq!(ups_and_downs(&net, host), (1, 0), "seed {seed} host {host}");
         }
+    }
+}
+
+#[test]
+fn whoever_is_dialled_and_dials_back_takes_no_place_that_is_not_there() {
+    let mut limits = Config::default().limits().clone();
+    limits.max_inbound = 1;
+    let narrow = Config::builder().limits(limits).build().expect("bounds that fit");
+    for seed in seeds(100) {
+        let (mut net, mut entropy) = (Net::new(seed), Entropy::new(seed));
+        let full = net.add_with(narrow.clone());
+        let (first, other) = (net.add(), net.add());
+        net.dial(first, full);
+        net.run_for(Duration::from_secs(2));
+        dial_at_random(&mut net, &mut entropy, full, other);
+        net.run_for(Duration::from_secs(20));
+        assert!(net.are_peers(full, first) && net.are_peers(full, other), "seed {seed}");
+        let inbound = net.node(full).peers().filter(|peer| peer.side == Side::Listener);
+        assert_eq!(inbound.count(), 1, "seed {seed}");
     }
 }
 

@@ -115,8 +115,9 @@ impl Node {
         if hello.network.as_deref().unwrap_or(DEFAULT_NETWORK) != self.config.network() {
             return Err(CloseReason::Network);
         }
-        if self.peers.conn(&peer).is_none() {
-            self.has_room(conn)?;
+        match self.peers.conn(&peer) {
+            None => self.has_room(conn)?,
+            Some(_) => self.has_room_beside(conn, &peer)?,
         }
         Ok((peer, version))
     }
@@ -144,6 +145,19 @@ impl Node {
         }
         let peers = self.inbound_peers();
         if peers >= limit { full(peers) } else { Ok(()) }
+    }
+
+    /// Whether there is room for one more connection of a peer. The first that it dialled itself
+    /// takes a place of those who dial us, or whoever we dial could dial back past the limit.
+    /// Nobody gives way to it: the peer is there.
+    fn has_room_beside(&self, conn: ConnId, peer: &PeerId) -> Result<(), CloseReason> {
+        let limit = self.config.limits().max_inbound;
+        let counted = |conn| self.is_accepted(conn) && !self.has_dialled_us(peer);
+        if self.peers.len() < limit || !counted(conn) {
+            return Ok(());
+        }
+        let peers = self.inbound_peers();
+        if peers < limit { Ok(()) } else { Err(CloseReason::Full { peers, limit }) }
     }
 
     /// Ends a connection whose hello we cannot take; a node of version 1 is told why.

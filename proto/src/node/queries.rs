@@ -179,8 +179,16 @@ impl Node {
     }
 
     pub(super) fn inbound_peers(&self) -> usize {
-        let carried = self.peers.iter().filter_map(|(_, conn)| self.links.get(conn?));
-        carried.filter(|link| link.side == Side::Listener).count()
+        self.peers.iter().filter(|(peer, _)| self.has_dialled_us(peer)).count()
+    }
+
+    /// Whether some connection of a peer, which may be a rival yet, was dialled by it.
+    pub(super) fn has_dialled_us(&self, peer: &PeerId) -> bool {
+        self.peers.conns(peer).iter().any(|conn| self.is_accepted(*conn))
+    }
+
+    pub(super) fn is_accepted(&self, conn: ConnId) -> bool {
+        self.links.get(conn).is_some_and(|link| link.side == Side::Listener)
     }
 
     /// Whether one of our listeners is reached there.
