@@ -21,7 +21,7 @@ mod watch;
 use std::cmp::Reverse;
 use std::collections::{BTreeMap, BTreeSet, BinaryHeap};
 use std::fmt;
-use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::net::SocketAddr;
 use std::time::Duration;
 
 use peerline_proto::{
@@ -170,6 +170,8 @@ pub struct Net {
     parted: BTreeSet<(HostId, HostId)>,
     /// Of a hundred dials, how many take up to two minutes to be answered.
     slow_dials: u64,
+    /// Network groups of new hosts; with none each is a group of its own.
+    groups: u8,
     latency: (u64, u64),
     window: usize,
     bandwidth: u64,
@@ -211,6 +213,7 @@ impl Net {
             black_holes: BTreeSet::new(),
             parted: BTreeSet::new(),
             slow_dials: 0,
+            groups: 0,
             latency: (5, 50),
             window: WINDOW,
             bandwidth: u64::MAX,
@@ -222,6 +225,12 @@ impl Net {
             hash: TraceHash::default(),
             trace: None,
         }
+    }
+
+    /// Network groups over which the addresses of new hosts are spread. Default none: they have
+    /// private ones, each a group of its own.
+    pub fn groups(&mut self, count: u8) {
+        self.groups = count;
     }
 
     /// Latencies of new pipes, milliseconds from least to most. Default 5 to 50.
@@ -270,7 +279,9 @@ impl Net {
     /// A host with this node id; it may be one that another host has.
     pub fn add_named(&mut self, id: NodeId, config: Config, number: usize) -> HostId {
         let low = u16::try_from(number).unwrap_or(u16::MAX).to_be_bytes();
-        let addr = SocketAddr::new(IpAddr::V4(Ipv4Addr::new(10, 0, low[0], low[1])), 5999);
+        let group = number.checked_rem(usize::from(self.groups));
+        let [net, group] = group.map_or([10, 0], |group| [20, group as u8]);
+        let addr = SocketAddr::from(([net, group, low[0], low[1]], 5999));
         let clock = Clock::new(TRUE);
         let node = self.new_node(id, &config, addr, clock);
         self.hosts.push(Host {

@@ -32,6 +32,8 @@ pub use plan::Fault;
 pub use planted::{Hunt, explored, hunt, rule_of};
 pub use report::{Report, Run};
 
+/// What makes another seed of a seed.
+const SECOND_CHANCES: u64 = 0x0dd5_0dd5_0dd5_0dd5;
 const SECOND: Duration = Duration::from_secs(1);
 const WARM_UP: Duration = Duration::from_secs(20);
 const STORM: Duration = Duration::from_secs(150);
@@ -176,7 +178,7 @@ fn run_once(seed: u64, options: &Options) -> Run {
 /// The phases of a run.
 fn play(net: &mut Net, options: &Options, run: &mut Run) {
     let mut entropy = Entropy::new(run.seed ^ 0x5eed_5eed_5eed_5eed);
-    let mut plan = Plan::draw(&mut entropy);
+    let mut plan = Plan::draw(&mut entropy, &mut Entropy::new(run.seed ^ SECOND_CHANCES));
     plan.hosts = options.hosts.unwrap_or(plan.hosts);
     plan.config = planted(plan.config, options);
     let mut storm = Storm::begin(net, plan, entropy);

@@ -100,6 +100,8 @@ impl Fault {
 #[derive(Debug)]
 pub(crate) struct Plan {
     pub(crate) hosts: usize,
+    /// Network groups they are in; with none each is one of its own.
+    pub(crate) groups: u8,
     pub(crate) latency: (u64, u64),
     pub(crate) window: usize,
     pub(crate) bandwidth: u64,
@@ -121,7 +123,8 @@ pub(crate) struct Plan {
 }
 
 impl Plan {
-    pub(crate) fn draw(entropy: &mut Entropy) -> Self {
+    /// The seed's second chances decide what was added later: what the first decide is as it was.
+    pub(crate) fn draw(entropy: &mut Entropy, second: &mut Entropy) -> Self {
         let floor = entropy.below(30);
         let cut = match entropy.below(20) {
             0 => Cut::Bytes,
@@ -138,14 +141,21 @@ impl Plan {
             }
         }
         // A byte at a time, each byte costs what a message does otherwise.
-        let hosts = size(entropy).min(if cut == Cut::Bytes { 6 } else { 30 });
+        let mut hosts = size(entropy).min(if cut == Cut::Bytes { 6 } else { 30 });
+        let mut max_inbound = Limits::default().max_inbound;
+        // With fewer places nobody could be driven out, and who comes last would find none.
+        if second.chance(5) && cut != Cut::Bytes {
+            hosts = second.between(16, 30) as usize;
+            max_inbound = second.between(14, 20) as usize;
+        }
         Self {
             hosts,
+            groups: if second.chance(40) { second.between(2, 8) as u8 } else { 0 },
             latency: (floor, floor + entropy.between(5, 100)),
             window: 1 << entropy.between(12, 16),
             bandwidth: if entropy.chance(30) { 1 << entropy.between(15, 20) } else { u64::MAX },
             cut,
-            config: config(entropy),
+            config: config(entropy, max_inbound),
             faults,
             pace: 1 << entropy.between(8, 13),
             talk: (1 << entropy.between(7, 12)).max(least_talk(hosts, longest)),
@@ -171,8 +181,9 @@ fn size(entropy: &mut Entropy) -> usize {
 }
 
 /// Small bounds in every other run, so that they are met; in some of those all route by keyspace.
-fn config(entropy: &mut Entropy) -> Config {
+fn config(entropy: &mut Entropy, max_inbound: usize) -> Config {
     let mut limits = Limits::default();
+    limits.max_inbound = max_inbound;
     if entropy.chance(50) {
         limits.send_queue = 1 << entropy.between(15, 20);
         limits.queued_total = limits.send_queue * 4;

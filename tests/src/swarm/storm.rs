@@ -48,6 +48,7 @@ pub(crate) struct Storm {
 impl Storm {
     /// Sets the network up as planned.
     pub(crate) fn begin(net: &mut Net, plan: Plan, mut entropy: Entropy) -> Self {
+        net.groups(plan.groups);
         net.latency(plan.latency.0, plan.latency.1);
         net.window(plan.window);
         net.bandwidth(plan.bandwidth);
