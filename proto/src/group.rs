@@ -1,6 +1,6 @@
 //! Network groups: addresses that one owner is likely to hold together.
 
-use core::net::{IpAddr, SocketAddr};
+use core::net::{IpAddr, Ipv6Addr, SocketAddr};
 
 /// A group: IPv4 /16, IPv6 /32. An exempt address is a group of its own.
 #[derive(Copy, Clone, Debug, Eq, PartialEq, Ord, PartialOrd)]
@@ -52,6 +52,14 @@ pub(crate) fn is_dialable(addr: SocketAddr) -> bool {
 /// place, one spelling.
 pub(crate) fn canonical(addr: SocketAddr) -> SocketAddr {
     SocketAddr::new(addr.ip().to_canonical(), addr.port())
+}
+
+/// What one owner holds: an IPv4 address, an IPv6 network of 64 bits.
+pub(crate) fn owner_of(ip: IpAddr) -> IpAddr {
+    match ip.to_canonical() {
+        IpAddr::V4(ip) => IpAddr::V4(ip),
+        IpAddr::V6(ip) => IpAddr::V6(Ipv6Addr::from_bits(ip.to_bits() & !u128::from(u64::MAX))),
+    }
 }
 
 #[cfg(test)]

@@ -14,10 +14,11 @@ use core::net::{IpAddr, SocketAddr};
 use core::time::Duration;
 
 use crate::budget::Budget;
+use crate::group::owner_of;
 use crate::time::Instant;
 
-/// Addresses whose rate of messages is known. When full: the one longest quiet goes. 1,024: more
-/// than speak within a burst's time.
+/// Owners of addresses whose rate of messages is known. When full: the one longest quiet goes.
+/// 1,024: more than speak within a burst's time.
 const RATED: usize = 1024;
 
 /// A guest as it is remembered.
@@ -109,7 +110,7 @@ impl Table {
     }
 }
 
-/// How often each address may speak.
+/// How often each owner of addresses may speak.
 #[derive(Clone, Debug)]
 #[cfg_attr(feature = "testing", derive(Hash))]
 pub(crate) struct Rates {
@@ -123,11 +124,12 @@ impl Rates {
         Self { burst, every, buckets: BTreeMap::new() }
     }
 
-    /// Whether this address may speak now; if so it has spoken. Loopback always may.
+    /// Whether the owner of this address may speak now; if so it has spoken. Loopback always may.
     pub(crate) fn may(&mut self, ip: IpAddr, now: Instant) -> bool {
-        if ip.is_loopback() {
+        if ip.to_canonical().is_loopback() {
             return true;
         }
+        let ip = owner_of(ip);
         if !self.buckets.contains_key(&ip) && self.buckets.len() >= RATED {
             let quiet = self.buckets.iter().min_by_key(|(_, (last, _))| *last);
             if let Some(ip) = quiet.map(|(ip, _)| *ip) {

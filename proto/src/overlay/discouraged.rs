@@ -4,9 +4,10 @@
 //! all: it is ourselves and whoever shares this machine. Bounded; decides nothing itself.
 
 use alloc::collections::BTreeMap;
-use core::net::{IpAddr, Ipv6Addr};
+use core::net::IpAddr;
 use core::time::Duration;
 
+use crate::group::owner_of;
 use crate::limits::Limits;
 use crate::time::Instant;
 
@@ -75,14 +76,6 @@ impl Discouraged {
     /// How many are to be avoided now.
     pub(crate) fn count(&self, now: Instant) -> usize {
         self.marks.values().filter(|mark| mark.until > now).count()
-    }
-}
-
-/// What one owner holds: an IPv4 address, an IPv6 network of 64 bits.
-fn owner_of(ip: IpAddr) -> IpAddr {
-    match ip.to_canonical() {
-        IpAddr::V4(ip) => IpAddr::V4(ip),
-        IpAddr::V6(ip) => IpAddr::V6(Ipv6Addr::from_bits(ip.to_bits() & !u128::from(u64::MAX))),
     }
 }
 
