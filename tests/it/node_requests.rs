@@ -588,3 +588,30 @@ fn nobody_makes_a_node_answer_for_another() {
     assert!(book.of(ids[1]).is_empty(), "who does not have it cannot refuse it");
     assert_eq!(net.node(hosts[0]).peer_count(), 2, "none of it is a violation");
 }
+
+#[test]
+fn the_name_of_a_request_has_one_spelling() {
+    let mut net = Net::new(3);
+    let hosts = line(&mut net, 1);
+    let stranger = neighbour(&mut net, hosts[0]);
+    let id = ask_for(&mut net, hosts[0], &stranger_id(), PATIENCE).unwrap();
+    net.run_for(SECOND);
+    let (own, name) = (net.node(hosts[0]).id(), heard(&net, stranger, "request", "id").unwrap());
+    let (epoch, number) = name.split_once('.').unwrap();
+    let answer = |re: &str| {
+        format!(
+            "{{\"msgtype\":\"reply\",\"re\":\"{re}\",\"n\":0,\"from\":\"{STRANGER}\",\
+             \"to\":\"{own}\",\"kind\":\"K\",\"last\":true,\"msg\":\"{re}\"}}\n"
+        )
+    };
+    for other in ["+", "0", "00", "+0"] {
+        net.say(stranger, answer(&format!("{epoch}.{other}{number}")));
+        net.say(stranger, answer(&format!("{other}{name}")));
+    }
+    let mut book = Book::default();
+    serve(&mut net, &mut book, SECOND);
+    assert!(book.of(id).is_empty(), "{:?}", book.of(id));
+    net.say(stranger, answer(&name));
+    serve(&mut net, &mut book, SECOND);
+    assert_eq!(book.of(id), [format!("0 \"{name}\" last")]);
+}

@@ -297,9 +297,9 @@ impl Node {
 
     /// The request that this id names, if it is one of ours.
     pub(super) fn own_id(&self, re: &str) -> Option<RequestId> {
-        let (epoch, count) = re.split_once('.')?;
-        let ours = epoch == format!("{:08x}", self.direct_epoch);
-        count.parse().ok().filter(|_| ours).map(RequestId::new)
+        let count = re.split_once('.')?.1.parse().ok()?;
+        // Written anew, for a number is read in more ways than it is written.
+        (self.wire_id(count) == re).then(|| RequestId::new(count))
     }
 
     // ---- tries ----
