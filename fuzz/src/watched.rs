@@ -320,7 +320,7 @@ impl Watched {
                 assert!(self.stop_by.is_none());
                 assert!(self.asked.insert(id, 0).is_none(), "{id} is used twice");
             }
-            Err(RequestError::Busy { pending, limit }) => assert!(pending >= limit),
+            Err(RequestError::Busy { used, limit, .. }) => assert!(used > limit),
             // RequestError may grow; the others are for other targets.
             Err(_) => {}
         }
@@ -474,7 +474,7 @@ impl Watched {
         assert!(planned <= most, "{planned} dials under way");
         let visits = self.open(|conn| conn.visits && !conn.finished);
         let most = limits.guest_visits.saturating_add(limits.guests.saturating_mul(GUEST_DIALS));
-        let most = most.saturating_add(limits.closing);
+        let most = most.saturating_add(limits.guest_told).saturating_add(limits.closing);
         assert!(visits <= most, "{visits} guests visited or called; at most {most}");
         self.check_memory();
         self.check_counters();

@@ -340,6 +340,7 @@ fn check_sizes(limits: &Limits) -> Result<(), ConfigError> {
     at_least("send_queue", limits.send_queue, 4096)?;
     at_least("control_reserve", limits.control_reserve, 4096)?;
     at_least("queued_total", limits.queued_total, limits.send_queue)?;
+    at_least("guest_queued", limits.guest_queued, 4096)?;
     at_least("event_queue", limits.event_queue, 4096)
 }
 
@@ -351,6 +352,7 @@ fn check_counts(limits: &Limits) -> Result<(), ConfigError> {
         ("guest_connections", limits.guest_connections),
         ("guests", limits.guests),
         ("guest_visits", limits.guest_visits),
+        ("guest_told", limits.guest_told),
         ("guest_requests", limits.guest_requests),
         ("rivals", limits.rivals),
         ("book", limits.book),

@@ -346,7 +346,7 @@ pub enum SendError {
 /// | `Unsupported` | the caller's: the peer's dialect has no such message | no | no |
 /// | `Own` | the caller's | no | no |
 /// | `Full` | nobody's: the peer is slow | no | after `Writable` |
-/// | `Busy` | the caller's: too many are pending | no | when one has ended |
+/// | `Busy` | the caller's: too many are pending, by number or by bytes | no | when one has ended |
 /// | `TooLarge`, `KindTooLong` | the caller's | no | no |
 /// | `Stopping` | nobody's | no | no |
 #[derive(Copy, Clone, Debug, Eq, PartialEq, thiserror::Error)]
@@ -369,11 +369,13 @@ pub enum RequestError {
         /// Bytes allowed.
         limit: usize,
     },
-    /// Too many requests are pending, by number or by bytes.
-    #[error("{pending} requests or their bytes are pending; the limit is {limit}")]
+    /// Too many requests are pending, or too many bytes of them.
+    #[error("{bound} is at {used}; the limit is {limit}")]
     Busy {
-        /// Requests pending, or bytes.
-        pending: usize,
+        /// Which of the [`Limits`](crate::Limits).
+        bound: &'static str,
+        /// Requests, or bytes, this one's among them.
+        used: usize,
         /// How many may be.
         limit: usize,
     },

@@ -114,18 +114,25 @@ pub struct Limits {
     /// Guests remembered, of each dialect. When full: the one least recently heard goes. Default
     /// 64.
     pub guests: usize,
+    /// Bytes that wait for guests: replies to them, and requests of ours from the command on. When
+    /// full: the command answers so. Never more than half of `queued_total`. Default 32 MiB, that
+    /// half: guests that read slowly leave the other to peers.
+    pub guest_queued: usize,
     /// Exchanges with guests under way on our own account: visits, and calls of chat. When full:
     /// the command answers so. Default 64; those that guests set off come on top, four for each
-    /// guest remembered.
+    /// guest remembered, and `guest_told`.
     pub guest_visits: usize,
+    /// Calls under way to addresses that chat peers told us of. When full: the next such address is
+    /// ignored. Default 16, as many as may be called at once.
+    pub guest_told: usize,
     /// Requests of guests that wait for the application. When full: the next is closed without an
     /// answer. Default 64.
     pub guest_requests: usize,
     /// How long a request of a guest may wait for the application, and how long a step of joining
     /// a guest may take. Default 60 s, after which the framework gives up too.
     pub guest_timeout: Duration,
-    /// Messages of guests taken at once from one address before it must slow down. Default 256;
-    /// loopback is exempt.
+    /// Messages of guests taken at once from one address, or IPv6 network of 64 bits, before it must
+    /// slow down. Default 256; loopback is exempt.
     pub guest_burst: u32,
     /// Time until a guest's address may send one more. Default 62.5 ms (16/s).
     pub guest_every: Duration,
@@ -362,7 +369,9 @@ pub(crate) const DEFAULTS: Limits = Limits {
     max_frame: MAX_LINE,
     guest_bytes: 64 * 1024 * 1024,
     guests: 64,
+    guest_queued: 32 * 1024 * 1024,
     guest_visits: 64,
+    guest_told: 16,
     guest_requests: 64,
     guest_timeout: Duration::from_secs(60),
     guest_burst: 256,

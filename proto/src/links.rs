@@ -5,6 +5,7 @@
 //! once, dropped exactly once, and that no queue passes its bound.
 
 mod closing;
+mod guests;
 
 use alloc::collections::{BTreeMap, BTreeSet, VecDeque};
 use alloc::vec::Vec;
@@ -16,7 +17,7 @@ use crate::action::Action;
 use crate::dialect::Dialects;
 use crate::error::Violation;
 use crate::id::{ConnId, Side};
-use crate::limits::{Limits, MAX_BROADCAST_LINE};
+use crate::limits::Limits;
 use crate::message::Frame;
 use crate::queue::{Class, FRAME_COST, Full, Outgoing, Queue};
 use crate::session::btpeer::Exchange;
@@ -39,6 +40,10 @@ pub(crate) struct Link {
     pub(crate) phase: Phase,
     framer: Framer,
     queue: Queue,
+    /// What is asked of a guest as soon as it takes our call; charged as if it were queued.
+    question: Vec<u8>,
+    /// What is charged counts as the guests' part.
+    of_guest: bool,
     /// When the socket last took a byte, or the queue last was empty.
     progress: Instant,
     #[cfg(peerline_planted)]
@@ -100,7 +105,6 @@ impl Link {
         let of_guest = match &self.phase {
             Phase::Greeting(greeting) => greeting.opening.pending(),
             Phase::Guest(Exchange::Visiting(visit)) => visit.held(),
-            Phase::Dialing { call: Call::Btpeer(visit), .. } => visit.frame.len(),
             Phase::Dialing { .. } | Phase::Guest(_) | Phase::Ready(_) | Phase::Closing(_) => 0,
         };
         self.framer.pending().saturating_add(of_guest)
@@ -109,6 +113,12 @@ impl Link {
     /// Bytes charged to the queue.
     pub(crate) fn queued(&self) -> usize {
         self.queue.charged()
+    }
+
+    /// Bytes charged to the queue, and to what waits for it to begin.
+    fn charged(&self) -> usize {
+        let cost = if self.question.is_empty() { 0 } else { FRAME_COST };
+        self.queue.charged().saturating_add(self.question.len()).saturating_add(cost)
     }
 
     /// Broadcasts that wait behind what is about to be written.
@@ -146,6 +156,8 @@ pub(crate) struct Links {
     timers: Timers,
     /// Bytes charged to all queues: the sum over the links.
     queued: usize,
+    /// The part of them that is for guests.
+    guest_queued: usize,
     /// Accepted connections without a first line.
     half_open: BTreeSet<ConnId>,
     /// Dials whose hello may still come back to us, by its nonce.
@@ -161,6 +173,7 @@ pub(crate) struct Links {
     send_queue: usize,
     control_reserve: usize,
     queued_total: usize,
+    guest_limit: usize,
     write_stall: Duration,
     flush_timeout: Duration,
     linger: Duration,
@@ -190,6 +203,7 @@ impl Links {
             actions: VecDeque::new(),
             timers: Timers::default(),
             queued: 0,
+            guest_queued: 0,
             half_open: BTreeSet::new(),
             nonces: BTreeMap::new(),
             paused: BTreeSet::new(),
@@ -199,6 +213,7 @@ impl Links {
             send_queue: limits.send_queue,
             control_reserve: limits.control_reserve,
             queued_total: limits.queued_total,
+            guest_limit: limits.guest_queued.min(limits.queued_total / 2),
             write_stall: limits.write_stall,
             flush_timeout: limits.flush_timeout,
             linger: limits.linger,
@@ -232,34 +247,6 @@ impl Links {
         (0..).zip(&self.slots).filter_map(|(index, slot)| {
             slot.link.as_ref().map(|link| (ConnId::new(index, slot.generation), link))
         })
-    }
-
-    /// Dials to guests, and exchanges with those that we dialled.
-    pub(crate) fn guests_under_way(&self) -> usize {
-        let visits = self.iter().filter(|(_, link)| match &link.phase {
-            Phase::Dialing { call: Call::Btpeer(_) | Call::Chat { to: None, .. }, .. } => true,
-            Phase::Guest(Exchange::Visiting(_)) => true,
-            // What is said to a remembered chat peer has bounds of its own.
-            Phase::Dialing {
-                call: Call::Native { .. } | Call::Chat { to: Some(_), .. }, ..
-            }
-            | Phase::Greeting(_)
-            | Phase::Ready(_)
-            | Phase::Guest(Exchange::Answering { .. } | Exchange::Telling { .. })
-            | Phase::Closing(_) => false,
-        });
-        visits.count()
-    }
-
-    /// Bytes of replies of guests that are not handed on, if this one holds so many that the count
-    /// is worth it: those below a line's length cannot come to much.
-    pub(crate) fn held_of_guests(&self, conn: ConnId) -> usize {
-        let is_visit = |link: &&Link| matches!(link.phase, Phase::Guest(Exchange::Visiting(_)));
-        let large = |link: &&Link| link.pending() > MAX_BROADCAST_LINE;
-        if self.get(conn).filter(is_visit).filter(large).is_none() {
-            return 0;
-        }
-        self.iter().map(|(_, link)| link).filter(is_visit).map(Link::pending).sum()
     }
 
     /// Accepted connections without a first line.
@@ -297,6 +284,8 @@ impl Links {
             phase,
             framer: Framer::default(),
             queue: Queue::default(),
+            question: Vec::new(),
+            of_guest: false,
             progress: now,
             #[cfg(peerline_planted)]
             any_dialect: self.planted == Some(crate::planted::Bug::AnyDialect),
@@ -336,7 +325,7 @@ impl Links {
     /// Lets go of a connection now. Returns how many of its frames are lost.
     pub(crate) fn drop_now(&mut self, conn: ConnId) -> u64 {
         let Some(link) = self.take(conn) else { return 0 };
-        self.queued = self.queued.saturating_sub(link.queue.charged());
+        self.recharge(link.of_guest, link.charged(), 0);
         self.greeted(conn);
         self.paused.remove(&conn);
         self.blocked.remove(&conn);
@@ -400,40 +389,6 @@ impl Links {
         };
         stats.skipped += self.push(conn, frame, class, limit)?;
         stats.lines_out += 1;
-        self.timers_at_most(conn, now + self.write_stall);
-        Ok(())
-    }
-
-    /// Queues a guest's bytes behind those that wait, up to `limit` in all.
-    ///
-    /// # Errors
-    /// [`Full`] when there is no room for them in its queue or in all together. A connection that
-    /// is gone or closing takes nothing and says nothing.
-    pub(crate) fn enqueue_bytes(
-        &mut self,
-        conn: ConnId,
-        bytes: Vec<u8>,
-        limit: usize,
-        now: Instant,
-    ) -> Result<(), Full> {
-        let Some(link) = self.get(conn).filter(|link| matches!(link.phase, Phase::Guest(_))) else {
-            return Ok(());
-        };
-        let (before, was_empty) = (link.queue.charged(), link.queue.is_empty());
-        let cost = bytes.len().saturating_add(FRAME_COST);
-        if self.queued.saturating_add(cost) > self.queued_total {
-            return Err(Full { queued: self.queued, limit: self.queued_total });
-        }
-        let Some(link) = self.get_mut(conn) else { return Ok(()) };
-        link.queue.push_bytes(bytes, limit)?;
-        if was_empty {
-            link.progress = now;
-        }
-        let after = link.queue.charged();
-        self.queued = self.queued.saturating_sub(before).saturating_add(after);
-        if was_empty {
-            self.actions.push_back(Action::Send { conn });
-        }
         self.timers_at_most(conn, now + self.write_stall);
         Ok(())
     }
@@ -511,8 +466,8 @@ impl Links {
         if count > 0 {
             link.progress = now;
         }
-        let after = link.queue.charged();
-        self.queued = self.queued.saturating_sub(before.saturating_sub(after));
+        let (after, of_guest) = (link.queue.charged(), link.of_guest);
+        self.recharge(of_guest, before, after);
         stats.bytes_out += count as u64;
         self.finish_if_flushed(conn, now);
     }
@@ -525,9 +480,11 @@ impl Links {
     }
 
     /// Takes a connection for which there is room again: in its own queue and in all together,
-    /// either of which may have been what was full.
+    /// either of which may have been what was full. What guests leave is what there is.
     pub(crate) fn unblock(&mut self) -> Option<ConnId> {
-        if self.blocked.is_empty() || self.queued > self.queued_total / 2 {
+        let of_peers = self.queued.saturating_sub(self.guest_queued);
+        let left = self.queued_total.saturating_sub(self.guest_queued);
+        if self.blocked.is_empty() || of_peers > left / 2 {
             return None;
         }
         let half = self.send_queue / 2;

@@ -233,7 +233,8 @@ impl Cx<'_> {
     }
 
     /// Asks a peer whom it knows. Addresses of native peers enter the book, a chat peer's answers
-    /// are called upon, a BTPeer peer's come as `GuestPeers`. False if the peer is not known.
+    /// are called upon, a BTPeer peer's come as `GuestPeers`. False if the peer is not known, or a
+    /// BTPeer peer and as many guests are visited as may be.
     pub fn ask_for_peers(&mut self, peer: &PeerId) -> bool {
         self.node.ask_for_peers(peer, self.now)
     }

@@ -394,8 +394,10 @@ pub enum RequestError {
     },
     /// Too many requests are pending, by number or by bytes.
     TooMany {
-        /// Requests pending, or bytes.
-        pending: usize,
+        /// Which of the `Limits`.
+        bound: &'static str,
+        /// Requests, or bytes, this one's among them.
+        used: usize,
         /// How many may be.
         limit: usize,
     },
@@ -448,7 +450,9 @@ impl From<proto::RequestError> for RequestError {
             proto::RequestError::Unsupported => Self::Unsupported,
             proto::RequestError::Own => Self::Own,
             proto::RequestError::Full { queued, limit } => Self::Full { queued, limit },
-            proto::RequestError::Busy { pending, limit } => Self::TooMany { pending, limit },
+            proto::RequestError::Busy { bound, used, limit } => {
+                Self::TooMany { bound, used, limit }
+            }
             proto::RequestError::TooLarge { len, limit } => Self::TooLarge { len, limit },
             proto::RequestError::KindTooLong { len, limit } => Self::KindTooLong { len, limit },
             proto::RequestError::Stopping => Self::Stopped,
@@ -485,8 +489,8 @@ impl fmt::Display for RequestError {
             Self::Full { queued, limit } => {
                 write!(f, "{queued} bytes wait on the way; the limit is {limit}")
             }
-            Self::TooMany { pending, limit } => {
-                write!(f, "{pending} requests or their bytes are pending; the limit is {limit}")
+            Self::TooMany { bound, used, limit } => {
+                write!(f, "{bound} is at {used}; the limit is {limit}")
             }
             Self::TooLarge { len, limit } => {
                 write!(f, "line is {len} bytes; the limit is {limit}")

@@ -227,7 +227,8 @@ impl Handle {
     }
 
     /// Asks a peer whom it knows. Addresses of native peers enter the book, a chat peer's answers
-    /// are called upon, a BTPeer peer's come as `GuestPeers`. False if the peer is not known.
+    /// are called upon, a BTPeer peer's come as `GuestPeers`. False if the peer is not known, or a
+    /// BTPeer peer and as many guests are visited as may be.
     /// Cancelling does not take the question back.
     ///
     /// # Errors

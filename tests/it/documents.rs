@@ -436,7 +436,7 @@ fn request_texts() -> String {
         RequestError::Unsupported,
         RequestError::Own,
         RequestError::Full { queued, limit },
-        RequestError::Busy { pending: 16_384, limit: 16_384 },
+        RequestError::Busy { bound: "pending_requests", used: 16_385, limit: 16_384 },
         RequestError::TooLarge { len, limit: 65_536 },
         RequestError::KindTooLong { len: 200, limit: 128 },
         RequestError::Stopping,

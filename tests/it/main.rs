@@ -11,6 +11,7 @@ mod conformance;
 mod documents;
 mod explore;
 mod golden;
+mod guest_bounds;
 mod guests_abuse;
 mod handles;
 mod mixed_chat;

@@ -448,7 +448,10 @@ fn what_cannot_be_asked_is_an_error_at_once() {
     let large = try_with("K", &"x".repeat(300_000));
     assert!(matches!(large, Err(RequestError::TooLarge { limit: 262_144, .. })), "{large:?}");
     assert!(try_with("K", "").is_ok() && try_with("K", "").is_ok());
-    assert_eq!(try_with("K", ""), Err(RequestError::Busy { pending: 2, limit: 2 }));
+    assert_eq!(
+        try_with("K", ""),
+        Err(RequestError::Busy { bound: "pending_requests", used: 3, limit: 2 })
+    );
     let reply_to_nothing = {
         net.run_for(2 * SECOND);
         let asked = Book::default().note(&mut net, peer);

@@ -123,7 +123,8 @@ impl Limits {
     /// Bytes that guests can make the node hold.
     fn worst_case_guests(&self) -> usize {
         let outbox = GUESTS_WAITING.saturating_mul(GUEST_OBJECT).saturating_add(LINK_COST);
-        let under_way = self.guest_visits.saturating_add(self.guests.saturating_mul(GUEST_DIALS));
+        let calls = self.guests.saturating_mul(GUEST_DIALS);
+        let under_way = sum([self.guest_visits, self.guest_told, calls]);
         sum([
             self.guest_bytes,
             self.max_frame,

@@ -53,6 +53,7 @@ impl Links {
         }
         self.resume(conn, now);
         self.greeted(conn);
+        drop(self.take_question(conn));
         let until = (now + self.flush_timeout).min(latest);
         let Some(link) = self.get_mut(conn) else { return };
         let ended = match &link.phase {

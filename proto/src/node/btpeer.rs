@@ -198,7 +198,9 @@ impl Node {
             return Some(Err(ReplyError::TooLarge { len, limit }));
         }
         let frame = btpeer::encode(kind, &payload).unwrap_or_default();
-        let queued = self.links.enqueue_bytes(conn, frame, self.guest_queue(), self.now);
+        let room = self.links.room_for_guests(frame.len()).map_err(|(_, full)| full);
+        let queued =
+            room.and_then(|()| self.links.enqueue_bytes(conn, frame, self.guest_queue(), self.now));
         if let Err(full) = queued {
             return Some(Err(ReplyError::Full { queued: full.queued, limit: full.limit }));
         }
@@ -236,20 +238,22 @@ impl Node {
 
     // ---- we ask ----
 
-    /// Dials a peer in the BTPeer dialect and asks it.
+    /// Dials a peer in the BTPeer dialect and asks it; what, its errand says, but for a request of
+    /// the application.
     pub(super) fn visit(
         &mut self,
         addr: SocketAddr,
         errand: Errand,
-        (kind, payload): (&str, &[u8]),
+        request: Vec<u8>,
         within: Duration,
     ) -> ConnId {
-        let frame = btpeer::encode(kind, payload).unwrap_or_default();
         let until = self.now + within;
-        let call = Call::Btpeer(Visit::new(errand, frame, until));
+        let call = Call::Btpeer(Visit::new(errand, until));
         let until = until.min(self.now + self.config.limits().dial_timeout);
         self.stats.connections_opened += 1;
-        self.links.open(addr, Phase::Dialing { until, call }, self.now)
+        let conn = self.links.open(addr, Phase::Dialing { until, call }, self.now);
+        self.links.will_ask(conn, request);
+        conn
     }
 
     /// Asks a BTPeer peer at an address, and collects its replies until it closes.
@@ -300,13 +304,16 @@ impl Node {
         if payload.len() > limits.max_frame {
             return Err(RequestError::TooLarge { len: payload.len(), limit: limits.max_frame });
         }
-        let (pending, limit) = (self.links.guests_under_way(), limits.guest_visits);
-        if pending >= limit {
-            return Err(RequestError::Busy { pending, limit });
-        }
+        let is_busy = |(bound, used, limit)| RequestError::Busy { bound, used, limit };
+        self.may_visit().map_err(|(visits, limit)| {
+            is_busy(("guest_visits", visits.saturating_add(1), limit))
+        })?;
+        let frame = btpeer::encode(kind, &payload).unwrap_or_default();
+        let room = self.links.room_for_guests(frame.len());
+        room.map_err(|(bound, full)| is_busy((bound, full.queued, full.limit)))?;
         self.guest_count = self.guest_count.saturating_add(1);
         let number = GUEST | self.guest_count;
-        self.visit(addr, Errand::Request(number), (kind, &payload), deadline);
+        self.visit(addr, Errand::Request(number), frame, deadline);
         Ok(RequestId::new(number))
     }
 
@@ -353,15 +360,17 @@ impl Node {
     }
 
     /// The peer took the connection: asks it.
-    pub(super) fn on_visit_connected(&mut self, conn: ConnId, mut visit: Visit) {
-        let frame = core::mem::take(&mut visit.frame);
+    pub(super) fn on_visit_connected(&mut self, conn: ConnId, visit: Visit) {
         let errand = visit.errand;
         if let Some(link) = self.links.get_mut(conn) {
             link.phase = Phase::Guest(Exchange::Visiting(visit));
         }
         let frame = match errand {
-            Errand::Join => self.join_frame(conn).unwrap_or(frame),
-            Errand::Request(_) | Errand::Name | Errand::List | Errand::Alive => frame,
+            Errand::Request(_) => self.links.take_question(conn),
+            Errand::Name => btpeer::encode("NAME", &[]).unwrap_or_default(),
+            Errand::Join => self.join_frame(conn),
+            Errand::List => btpeer::encode("LIST", &[]).unwrap_or_default(),
+            Errand::Alive => btpeer::encode("PING", &[]).unwrap_or_default(),
         };
         if self.links.enqueue_bytes(conn, frame, self.guest_queue(), self.now).is_err() {
             self.stats.skipped += 1;
@@ -372,9 +381,10 @@ impl Node {
         }
     }
 
-    /// A `JOIN` of ours, which names the address that this connection comes from.
-    fn join_frame(&self, conn: ConnId) -> Option<Vec<u8>> {
-        btpeer::encode("JOIN", place_row(self.our_place(conn)?).as_bytes())
+    /// A `JOIN` of ours, which names the address that this connection comes from, if we listen.
+    fn join_frame(&self, conn: ConnId) -> Vec<u8> {
+        let row = self.our_place(conn).map(place_row).unwrap_or_default();
+        btpeer::encode("JOIN", row.as_bytes()).unwrap_or_default()
     }
 
     fn on_answer(&mut self, conn: ConnId, frame: GuestFrame) {
@@ -431,7 +441,7 @@ impl Node {
         self.exchanged(conn);
         self.btpeer.joins(addr, id);
         let within = self.config.limits().guest_timeout;
-        self.visit(addr, Errand::Join, ("JOIN", &[]), within);
+        self.visit(addr, Errand::Join, Vec::new(), within);
     }
 
     /// It took us, or not. One that did is kept, and asked whom it knows.
@@ -445,7 +455,7 @@ impl Node {
         }
         self.remember_btpeer(&id, &addr.ip().to_string(), addr);
         let within = self.config.limits().guest_timeout;
-        self.visit(addr, Errand::List, ("LIST", &[]), within);
+        self.visit(addr, Errand::List, Vec::new(), within);
     }
 
     // ---- how visits end ----
@@ -499,7 +509,7 @@ impl Node {
     fn take_visit(&mut self, conn: ConnId) -> Option<(SocketAddr, Visit)> {
         let link = self.links.get_mut(conn)?;
         let Phase::Guest(Exchange::Visiting(visit)) = &mut link.phase else { return None };
-        let empty = Visit::new(visit.errand, Vec::new(), visit.until);
+        let empty = Visit::new(visit.errand, visit.until);
         Some((link.addr, core::mem::replace(visit, empty)))
     }
 

@@ -20,7 +20,7 @@ use crate::id::{ConnId, PeerId};
 use crate::limits::{MAX_DEPTH, MAX_GUEST_NAME};
 use crate::message::{Delivery, Frame, Kind, Message, Payload, place};
 use crate::node::Node;
-use crate::session::{Call, Phase, Say};
+use crate::session::{Call, Callee, Phase, Say};
 use crate::wire::chat::{self, ChatObject, ChatType, Stamp};
 
 /// The kind of a line of chat.
@@ -137,11 +137,17 @@ impl Node {
             (is_dialable(addr) && !is_own && self.chat.table().at(addr).is_none()).then_some(addr)
         });
         match place {
-            Some(addr) if is_known && self.chat.may_call_told(self.now) => {
-                self.call_chat(addr, Say::Ping, None);
+            Some(addr) if is_known && self.may_call_told() => {
+                self.call_chat(addr, Say::Ping, Callee::Told);
             }
             Some(_) | None => self.stats.guests_ignored += 1,
         }
+    }
+
+    /// Whether an address that a chat peer told us of may be called; if so it has been.
+    fn may_call_told(&mut self) -> bool {
+        let most = self.config.limits().guest_told;
+        self.links.told_under_way() < most && self.chat.may_call_told(self.now)
     }
 
     /// Whether the address is our listener's, at a host by which somebody reached us.
@@ -238,14 +244,15 @@ impl Node {
     }
 
     /// Calls on a chat peer, to join it: it answers with a call of its own.
-    pub(super) fn call_chat(&mut self, addr: SocketAddr, say: Say, to: Option<Arc<str>>) -> ConnId {
+    pub(super) fn call_chat(&mut self, addr: SocketAddr, say: Say, to: Callee) -> ConnId {
         let until = self.now + self.config.limits().dial_timeout;
         self.stats.connections_opened += 1;
-        self.links.open(addr, Phase::Dialing { until, call: Call::Chat { say, to } }, self.now)
+        let call = Call::Chat { say, to };
+        self.links.open(addr, Phase::Dialing { until, call }, self.now)
     }
 
     /// The call was taken: says what it is for, and ends.
-    pub(super) fn on_chat_connected(&mut self, conn: ConnId, say: &Say, to: Option<&Arc<str>>) {
+    pub(super) fn on_chat_connected(&mut self, conn: ConnId, say: &Say, to: &Callee) {
         let object = match say {
             Say::Object(object) => Some(String::from(&**object)),
             Say::Ping | Say::Pong => self.our_place(conn).and_then(|(host, port)| {
@@ -263,7 +270,7 @@ impl Node {
                 self.exchanged(conn);
             }
         }
-        if let Some(to) = to {
+        if let Callee::Known(to) = to {
             self.chat_called(to, true);
         }
     }
@@ -280,7 +287,7 @@ impl Node {
             return;
         }
         if let (Some((addr, say)), None) = (next, self.stopping) {
-            self.call_chat(addr, say, Some(Arc::clone(to)));
+            self.call_chat(addr, say, Callee::Known(Arc::clone(to)));
         }
     }
 
@@ -307,7 +314,7 @@ impl Node {
         }
         match self.chat.post(to, say) {
             Posted::Dial(addr) => {
-                self.call_chat(addr, say.clone(), Some(Arc::clone(to)));
+                self.call_chat(addr, say.clone(), Callee::Known(Arc::clone(to)));
             }
             Posted::Waits => {}
             Posted::Dropped => {

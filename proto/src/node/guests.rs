@@ -18,7 +18,7 @@ use crate::links::Link;
 use crate::node::Node;
 use crate::node::part::Parting;
 use crate::session::btpeer::{Errand, Exchange};
-use crate::session::{Call, Phase, Say};
+use crate::session::{Call, Callee, Phase, Say};
 use crate::time::Instant;
 use crate::wire::chat::{self, Stamp};
 
@@ -73,16 +73,11 @@ impl Node {
         if !self.config.speaks(dialect) {
             return Err(DialError::DialectOff { dialect });
         }
-        let (under_way, limit) = (self.links.guests_under_way(), self.config.limits().guest_visits);
-        if under_way >= limit {
-            return Err(DialError::TooMany { under_way, limit });
-        }
+        self.may_visit().map_err(|(under_way, limit)| DialError::TooMany { under_way, limit })?;
         let within = self.config.limits().guest_timeout;
         Ok(match dialect {
-            Dialect::Native | Dialect::Btpeer => {
-                self.visit(addr, Errand::Name, ("NAME", &[]), within)
-            }
-            Dialect::Chat => self.call_chat(addr, Say::Ping, None),
+            Dialect::Native | Dialect::Btpeer => self.visit(addr, Errand::Name, Vec::new(), within),
+            Dialect::Chat => self.call_chat(addr, Say::Ping, Callee::Joined),
         })
     }
 
@@ -125,7 +120,7 @@ impl Node {
 
     /// Asks a peer whom it knows. Addresses of native peers enter the book; a chat peer's answers
     /// are called upon; a BTPeer peer's come as [`GuestPeers`](Event::GuestPeers). False if the
-    /// peer is not known.
+    /// peer is not known, or a guest and `guest_visits` are under way, or the node stops.
     ///
     /// ```
     /// # use peerline_proto::*;
@@ -140,9 +135,15 @@ impl Node {
             return true;
         }
         let PeerId::Guest(name) = peer else { return false };
+        if self.stopping.is_some() {
+            return false;
+        }
         if let Some(addr) = self.btpeer.table.get(name).map(|guest| guest.addr) {
+            if self.may_visit().is_err() {
+                return false;
+            }
             let within = self.config.limits().guest_timeout;
-            self.visit(addr, Errand::List, ("LIST", &[]), within);
+            self.visit(addr, Errand::List, Vec::new(), within);
             return true;
         }
         let known = self.chat.table().get(name).is_some();
@@ -178,8 +179,14 @@ impl Node {
         let addrs: Vec<SocketAddr> = guests.take(room).collect();
         let within = self.config.limits().dial_timeout;
         for addr in addrs {
-            self.visit(addr, Errand::Alive, ("PING", &[]), within);
+            self.visit(addr, Errand::Alive, Vec::new(), within);
         }
+    }
+
+    /// Whether another visit may begin; else how many are under way, and the limit.
+    pub(super) fn may_visit(&self) -> Result<(), (usize, usize)> {
+        let (under_way, limit) = (self.links.guests_under_way(), self.config.limits().guest_visits);
+        if under_way < limit { Ok(()) } else { Err((under_way, limit)) }
     }
 
     /// Our name in chat.
@@ -199,7 +206,7 @@ impl Node {
                 if let Some(link) = self.links.get_mut(conn) {
                     link.phase = Phase::Guest(Exchange::Telling { until });
                 }
-                self.on_chat_connected(conn, &say, to.as_ref());
+                self.on_chat_connected(conn, &say, &to);
             }
         }
     }
@@ -214,8 +221,8 @@ impl Node {
         match call {
             Call::Native { .. } => {}
             Call::Btpeer(visit) => self.visit_failed(addr, visit.errand, failure),
-            Call::Chat { to: Some(to), .. } => self.chat_called(to, false),
-            Call::Chat { to: None, .. } => {}
+            Call::Chat { to: Callee::Known(to), .. } => self.chat_called(to, false),
+            Call::Chat { to: Callee::Joined | Callee::Told, .. } => {}
         }
     }
 
@@ -290,7 +297,7 @@ impl Node {
     /// names that come and go would set off any number.
     fn give_up_calls(&mut self, name: &str) {
         let is_called = |link: &Link| match &link.phase {
-            Phase::Dialing { call: Call::Chat { to: Some(to), .. }, .. } => **to == *name,
+            Phase::Dialing { call: Call::Chat { to: Callee::Known(to), .. }, .. } => **to == *name,
             Phase::Dialing { .. }
             | Phase::Greeting(_)
             | Phase::Ready(_)

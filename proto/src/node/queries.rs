@@ -140,13 +140,15 @@ impl Node {
         self.links.buffered().saturating_add(self.events.charged()).saturating_add(waiting)
     }
 
-    /// What [`buffered`](Self::buffered) counts beside queues, lines and events, part by part: its
-    /// name, its bytes and their bound.
+    /// What [`buffered`](Self::buffered) counts beside peers' queues, lines and events, part by part:
+    /// its name, its bytes and their bound.
     #[cfg(feature = "testing")]
-    pub(crate) fn kept(&self) -> [(&'static str, usize, usize); 5] {
+    pub(crate) fn kept(&self) -> [(&'static str, usize, usize); 6] {
         let limits = self.config.limits();
+        let (for_guests, most_for_guests) = self.links.kept_for_guests();
         let asked = limits.pending_bytes.saturating_add(limits.early_bytes);
         [
+            ("words to guests", for_guests, most_for_guests),
             ("requests", self.asked.bytes(), asked),
             ("answers", self.answering.bytes(), limits.replay_bytes),
             ("searches", self.seeks.bytes(), limits.held_bytes),

@@ -73,8 +73,8 @@ impl Node {
             return Err(RequestError::Own);
         }
         let bytes = kind.len().saturating_add(body.as_str().len());
-        if let Err((pending, limit)) = self.asked.has_room(bytes) {
-            return Err(RequestError::Busy { pending, limit });
+        if let Err((bound, used, limit)) = self.asked.has_room(bytes) {
+            return Err(RequestError::Busy { bound, used, limit });
         }
         let id = RequestId::new(self.direct_count.saturating_add(1));
         let until = self.now + deadline.min(longest);

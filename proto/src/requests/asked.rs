@@ -138,13 +138,16 @@ impl Asked {
         self.pending.get(&id)
     }
 
-    /// Whether another one of these bytes may be pending; else what there is, and the limit.
-    pub(crate) fn has_room(&self, bytes: usize) -> Result<(), (usize, usize)> {
-        if self.pending.len() >= self.most {
-            return Err((self.pending.len(), self.most));
+    /// Whether another one of these bytes may be pending; else the bound it would pass, with what,
+    /// and the limit.
+    pub(crate) fn has_room(&self, bytes: usize) -> Result<(), (&'static str, usize, usize)> {
+        let count = self.pending.len().saturating_add(1);
+        if count > self.most {
+            return Err(("pending_requests", count, self.most));
         }
-        if self.bytes.saturating_add(bytes) > self.most_bytes {
-            return Err((self.bytes, self.most_bytes));
+        let bytes = self.bytes.saturating_add(bytes);
+        if bytes > self.most_bytes {
+            return Err(("pending_bytes", bytes, self.most_bytes));
         }
         Ok(())
     }
@@ -376,8 +379,8 @@ mod tests {
     #[test]
     fn there_is_room_for_so_many_and_so_many_bytes() {
         let asked = asked(Limits { pending_requests: 2, pending_bytes: 8, ..Limits::default() });
-        assert_eq!((asked.has_room(4), asked.has_room(5)), (Ok(()), Err((4, 8))));
+        assert_eq!((asked.has_room(4), asked.has_room(5)), (Ok(()), Err(("pending_bytes", 9, 8))));
         let full = self::asked(Limits { pending_requests: 1, ..Limits::default() });
-        assert_eq!(full.has_room(0), Err((1, 1)));
+        assert_eq!(full.has_room(0), Err(("pending_requests", 2, 1)));
     }
 }

@@ -34,8 +34,6 @@ pub(crate) enum Errand {
 #[cfg_attr(feature = "testing", derive(Hash))]
 pub(crate) struct Visit {
     pub(crate) errand: Errand,
-    /// The request's frame; empty once it is queued.
-    pub(crate) frame: Vec<u8>,
     /// When there must have been an end.
     pub(crate) until: Instant,
     frames: Frames,
@@ -48,16 +46,8 @@ pub(crate) struct Visit {
 }
 
 impl Visit {
-    pub(crate) fn new(errand: Errand, frame: Vec<u8>, until: Instant) -> Self {
-        Self {
-            errand,
-            frame,
-            until,
-            frames: Frames::default(),
-            held: None,
-            replies: 0,
-            rows: Vec::new(),
-        }
+    pub(crate) fn new(errand: Errand, until: Instant) -> Self {
+        Self { errand, until, frames: Frames::default(), held: None, replies: 0, rows: Vec::new() }
     }
 
     /// Takes the next reply off the front of `rest`.

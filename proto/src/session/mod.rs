@@ -53,8 +53,20 @@ pub(crate) enum Call {
     Native { nonce: u64 },
     /// A request to a BTPeer peer.
     Btpeer(Visit),
-    /// An object for a chat peer, by the id it gave itself if it has one yet.
-    Chat { say: Say, to: Option<Arc<str>> },
+    /// An object for a chat peer.
+    Chat { say: Say, to: Callee },
+}
+
+/// Which chat peer is called.
+#[derive(Clone, Debug)]
+#[cfg_attr(feature = "testing", derive(Hash))]
+pub(crate) enum Callee {
+    /// One that is remembered, by the id it gave itself.
+    Known(Arc<str>),
+    /// One that the application joins.
+    Joined,
+    /// One that another told us of.
+    Told,
 }
 
 /// What a chat peer is told.

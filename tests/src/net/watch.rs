@@ -19,8 +19,6 @@ use crate::net::rules::Rule;
 /// What is slow in a lively simulation, and may pass in a real network: time on top of deadlines.
 const TICK: Duration = Duration::from_millis(50);
 
-/// Addresses that chat peers told and that may be called on at once.
-const TOLD: usize = 64;
 /// What one read of a connection may hold as events: its bytes, and for each message in it, of
 /// which the shortest has half as many, what an event is charged on top.
 const ONE_READ: usize = 3 * READ_AT_ONCE;
@@ -125,7 +123,7 @@ impl Watch {
             self.live.entry(conn).or_default().guest = true;
             // Each exchange with a guest has a connection of its own.
             let calls = self.open.keys().filter(|conn| testing::calls_guest(node, **conn)).count();
-            let most = 5 * limits.guests + limits.guest_visits + TOLD;
+            let most = 5 * limits.guests + limits.guest_visits + limits.guest_told;
             return Rule::NoDialStorm.check(calls <= most, || format!("{calls} calls to guests"));
         }
         let dialled = self.dialled.entry(addr).or_default();
