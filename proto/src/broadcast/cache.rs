@@ -115,11 +115,10 @@ impl Cache {
             return;
         }
         self.expire(entry.at);
-        let share = self.shares.get(&from).copied().unwrap_or_default();
         let is_full = self.charged.saturating_add(cost) > self.capacity
             || !self.rules.has(TreeRule::ShareWhenFull);
-        if is_full && from.is_some() && share.saturating_add(cost) > self.capacity / 4 {
-            self.shrink_share(from, (self.capacity / 4).saturating_sub(cost));
+        if is_full && from.is_some() {
+            self.make_share_fit(from, cost);
         }
         while self.charged.saturating_add(cost) > self.capacity && !self.log.is_empty() {
             self.pop();
@@ -129,6 +128,14 @@ impl Cache {
         self.places.insert(entry.key, self.end);
         self.log.push_back((self.end, entry));
         self.end = self.end.saturating_add(1);
+    }
+
+    /// Keeps a link within a quarter of the room, with so much more.
+    fn make_share_fit(&mut self, from: Option<Index>, cost: usize) {
+        let share = self.shares.get(&from).copied().unwrap_or_default();
+        if share.saturating_add(cost) > self.capacity / 4 {
+            self.shrink_share(from, (self.capacity / 4).saturating_sub(cost));
+        }
     }
 
     /// Drops the oldest of one link until it is charged at most `allowed`.

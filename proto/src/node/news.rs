@@ -92,7 +92,8 @@ impl Node {
     #[inline]
     fn is_plain(&self, line: &Line<'_>) -> bool {
         let len = line.to.saturating_sub(line.from).saturating_sub(1);
-        let kind = line.said.kind.text.trim_matches('"');
+        let quoted = line.said.kind.text;
+        let kind = quoted.get(1..quoted.len().saturating_sub(1)).unwrap_or_default();
         len <= MAX_BROADCAST_LINE.min(self.config.limits().max_line)
             && kind != chat::CHAT
             && !(self.config.validates_some() && self.is_judged(kind))
