@@ -14,15 +14,20 @@ use super::{Manner, Setup};
 pub fn run(rule: TreeRule, holds: bool, count: usize, seed: u64) -> String {
     let mut limits = Config::default().limits().clone();
     limits.without = (!holds).then_some(rule);
+    if matches!(rule, TreeRule::QuietAnew | TreeRule::Mend) {
+        // As many links change between two broadcasts as in a network ten times as large.
+        limits.rotate_every = Duration::from_secs(60);
+    }
     let mut setup = Setup::new(count, seed);
     setup.config = Config::builder().limits(limits).build().expect("the usual bounds");
     match rule {
         TreeRule::QuietAnew
-        | TreeRule::RareStays
         | TreeRule::SharedRace
         | TreeRule::Mend
         | TreeRule::BothEnds
-        | TreeRule::SharedGraft => last(everybody(&setup, 20 * count, 2)),
+        | TreeRule::SharedGraft => last(everybody(&setup, 10 * count, 2)),
+        // Ten nodes, each of which speaks every ten seconds.
+        TreeRule::RareStays => last(everybody(&Setup { count: 10, ..setup }, 400, 4)),
         TreeRule::Patience => last(everybody(&setup.jittered(5), 2 * count, 4)),
         TreeRule::SmallestPrunes | TreeRule::StartAnew => crossing(&setup).to_string(),
         TreeRule::Candidate
