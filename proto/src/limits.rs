@@ -131,8 +131,8 @@ pub struct Limits {
     /// How long a request of a guest may wait for the application, and how long a step of joining
     /// a guest may take. Default 60 s, after which the framework gives up too.
     pub guest_timeout: Duration,
-    /// Messages of guests taken at once from one address, or IPv6 network of 64 bits, before it must
-    /// slow down. Default 256; loopback is exempt.
+    /// Messages of guests taken at once from one address, or IPv6 network of 64 bits, before it
+    /// must slow down. Default 256; loopback is exempt.
     pub guest_burst: u32,
     /// Time until a guest's address may send one more. Default 62.5 ms (16/s).
     pub guest_every: Duration,

@@ -140,8 +140,8 @@ impl Node {
         self.links.buffered().saturating_add(self.events.charged()).saturating_add(waiting)
     }
 
-    /// What [`buffered`](Self::buffered) counts beside peers' queues, lines and events, part by part:
-    /// its name, its bytes and their bound.
+    /// What [`buffered`](Self::buffered) counts beside peers' queues, lines and events, part by
+    /// part: its name, its bytes and their bound.
     #[cfg(feature = "testing")]
     pub(crate) fn kept(&self) -> [(&'static str, usize, usize); 6] {
         let limits = self.config.limits();
