@@ -95,8 +95,10 @@ impl Node {
         self.plan_soon();
         let (now, quiet) = (self.now, self.config.limits().suspect_min);
         let is_quiet = |ready: &Ready| {
+            // Where two connections wait for a decision, it rests on pings of its own.
+            let is_one = self.peers.conns(&ready.peer).len() == 1 && ready.superseded.is_none();
             let silent = now.saturating_since(ready.alive.last_heard()) >= quiet;
-            silent && !ready.alive.awaits_pong() && ready.superseded.is_none()
+            is_one && silent && !ready.alive.awaits_pong()
         };
         let others = self.links.iter().filter_map(|(conn, link)| match &link.phase {
             Phase::Ready(ready) => Some(conn).filter(|_| is_quiet(ready)),

@@ -124,6 +124,7 @@ impl Node {
         let wanted = self.overlay.is_asked_for(conn)
             || self.overlay.purpose(conn).is_some()
             || self.id_links.is_ours(conn)
+            || self.seeks.dialled_for(conn).is_some()
             || self.book.len() <= targets.full_mesh;
         // This one is counted.
         let awake = self.ready_outbound().filter(|(_, _, ready)| !ready.alive.is_suspect());

@@ -460,7 +460,8 @@ impl Net {
     fn drop_socket(&mut self, host: HostId, conn: ConnId) {
         let socket = self.hosts[host].sockets.remove(&conn);
         Rule::Grammar.check(socket.is_some(), || format!("host {host} drops {conn} twice"));
-        self.hosts[host].watch.on_drop(conn);
+        let now = self.local(host);
+        self.hosts[host].watch.on_drop(conn, now);
         let Some((id, side)) = socket else { return };
         let Some(pipe) = self.pipes.get_mut(id) else { return };
         let last = if pipe.detach(side) { Packet::Reset } else { Packet::Fin };

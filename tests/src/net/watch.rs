@@ -109,6 +109,9 @@ pub(crate) struct Watch {
     pub(super) asked: Asked,
 }
 
+/// A dial that ends sooner met somebody, or was refused: a hurried one has as long.
+const SHORTEST_DIAL: Duration = Duration::from_millis(2_500);
+
 impl Watch {
     // ---- what the driver does ----
 
@@ -177,7 +180,7 @@ impl Watch {
         self.live.insert(conn, Live::new(dialled));
     }
 
-    pub(crate) fn on_drop(&mut self, conn: ConnId) {
+    pub(crate) fn on_drop(&mut self, conn: ConnId, now: Instant) {
         self.dropped.insert(conn);
         if self.live.remove(&conn).is_some_and(|live| live.guest) {
             // A guest's exchange ends without an event.
@@ -185,6 +188,9 @@ impl Watch {
         } else if let Some(open) = self.open.get_mut(&conn) {
             open.dropped = true;
             if open.dialled {
+                // The event comes later, and what is dialled in its place before.
+                let long = now.saturating_since(open.since) >= SHORTEST_DIAL;
+                self.met_nobody += usize::from(!open.up && long);
                 let dialled = self.dialled.entry(open.addr).or_default();
                 dialled.in_flight = dialled.in_flight.saturating_sub(1);
             }
@@ -259,7 +265,6 @@ impl Watch {
             }
             Event::ConnectionFailed { conn, addr, reason, repeats, .. } => {
                 self.told_together += *repeats as usize;
-                self.met_nobody += usize::from(*reason == CloseReason::DialTimeout);
                 // Told late, it is not known since when.
                 let dialled = self.open.get(conn).is_some_and(|conn| conn.dialled);
                 if dialled && !self.behind && *reason == CloseReason::SelfConnection {
