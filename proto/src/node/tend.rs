@@ -144,7 +144,10 @@ impl Node {
         let mut groups = Groups::new(room.all, &around);
         for _ in 0..room.dials {
             let Some(addr) = self.select(urgent, &around, &mut groups) else { break };
-            self.open_dial_within(addr, within);
+            let conn = self.open_dial_within(addr, within);
+            if targets.spare > 0 && !room.all {
+                self.overlay.dialled_extra(conn);
+            }
         }
         let next = if room.wanted > 0 { self.next_due(urgent, &around, &groups) } else { None };
         self.plan_at = next.map(|at| at.max(self.plan_after));

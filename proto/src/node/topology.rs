@@ -119,16 +119,11 @@ impl Node {
 
     /// Whether a dial that was one more than usual, as others met nobody, met somebody when there
     /// are enough already.
-    fn is_surplus(&self, conn: ConnId) -> bool {
-        let targets = self.targets();
-        let wanted = self.overlay.is_asked_for(conn)
-            || self.overlay.purpose(conn).is_some()
-            || self.id_links.is_ours(conn)
-            || self.seeks.dialled_for(conn).is_some()
-            || self.book.len() <= targets.full_mesh;
+    fn is_surplus(&mut self, conn: ConnId) -> bool {
         // This one is counted.
         let awake = self.ready_outbound().filter(|(_, _, ready)| !ready.alive.is_suspect());
-        !wanted && awake.count() > targets.outbound
+        let is_enough = awake.count() > self.targets().outbound;
+        self.overlay.was_extra(conn) && is_enough
     }
 
     /// How many dials there may be beyond the usual number.

@@ -57,6 +57,8 @@ pub(crate) struct Overlay {
     spare: usize,
     /// Connections that the application dialled.
     asked: BTreeSet<ConnId>,
+    /// Dials while there might be more than usual: not all that meet somebody are needed.
+    extra: BTreeSet<ConnId>,
     /// Where we are seen from outside.
     pub(crate) external: Option<IpAddr>,
     pub(crate) discouraged: Discouraged,
@@ -74,6 +76,7 @@ impl Overlay {
             lonely_at: Some(now + limits.isolated_after),
             spare: 0,
             asked: BTreeSet::new(),
+            extra: BTreeSet::new(),
             external: None,
             discouraged: Discouraged::new(limits),
             feeler_every: limits.feeler_every,
@@ -118,6 +121,7 @@ impl Overlay {
     /// A connection ended.
     pub(crate) fn ended(&mut self, conn: ConnId) {
         self.asked.remove(&conn);
+        self.extra.remove(&conn);
         self.probe = self.probe.filter(|(probe, _)| *probe != conn);
     }
 
@@ -128,6 +132,16 @@ impl Overlay {
             true => self.spare.saturating_sub(MET),
             false => self.spare.saturating_add(MISSED).min(most),
         };
+    }
+
+    /// A dial is under way, and there might be more than usual.
+    pub(crate) fn dialled_extra(&mut self, conn: ConnId) {
+        self.extra.insert(conn);
+    }
+
+    /// Whether a dial may have been one of more than usual. It is asked once, when it met somebody.
+    pub(crate) fn was_extra(&mut self, conn: ConnId) -> bool {
+        self.extra.remove(&conn)
     }
 
     /// How many dials may be under way beyond the usual number, as so many come to nothing.
