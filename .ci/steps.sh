@@ -350,8 +350,8 @@ check_mutants() {
     mv "$out/mutants.out" "$out/unit"
     cp -r "$out/unit" "$out/mutants.out"
     if [[ -s $out/unit/missed.txt ]]; then
-        mutate $((mutant_seconds / 2)) "$out" "${options[@]}" --timeout 60 --iterate \
-            --test-package peerline-testkit -- --test it -- node_ wire_ golden
+        mutate $((mutant_seconds / 2)) "$out" "${options[@]}" --timeout 60 --baseline skip \
+            --iterate --test-package peerline-testkit -- --test it -- node_ wire_ golden
     fi
     judge_mutants "$out"
 }

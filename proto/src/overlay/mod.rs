@@ -348,6 +348,20 @@ mod tests {
     }
 
     #[test]
+    fn a_dial_of_more_than_usual_is_known_as_one_once_and_not_when_it_ended() {
+        let (mut overlay, [a, b, c]) =
+            (overlay(), [1, 2, 3].map(|slot| ConnId::new(slot, core::num::NonZeroU32::MIN)));
+        overlay.dialled_extra(a);
+        overlay.dialled_extra(b);
+        overlay.ended(b);
+        assert_eq!([a, b, c, a].map(|conn| overlay.was_extra(conn)), [true, false, false, false]);
+        overlay.asked_for(c);
+        assert!(overlay.is_asked_for(c));
+        overlay.ended(c);
+        assert!(!overlay.is_asked_for(c));
+    }
+
+    #[test]
     fn a_peer_is_known_by_name_at_any_address() {
         let peer = PeerId::Guest("x".into());
         let around = Surroundings { peers: [peer.clone()].into(), ..default() };
