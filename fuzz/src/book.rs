@@ -1,6 +1,6 @@
 //! Targets `addr_book` and `book_load`: the address book against sets, and its bytes.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, HashSet};
 use std::net::SocketAddr;
 use std::sync::OnceLock;
 use std::time::Duration;
@@ -15,6 +15,10 @@ const OF_SOURCE: usize = 16;
 const OF_GROUP: usize = 8;
 /// Own addresses that are surely remembered.
 const OWN: usize = 64;
+/// Addresses that one operation tells or reaches: a bucket, which holds 32, and a few more.
+const BATCH: u8 = 36;
+/// Such operations of one input: enough to fill a book of 200, and no input takes all the time.
+const BATCHES: u32 = 8;
 const SEED: [u8; 32] = [3; 32];
 
 /// Who may be in a book is who was told, given or reached; proven is only who was reached; nobody
@@ -25,7 +29,7 @@ const SEED: [u8; 32] = [3; 32];
 pub fn addr_book(input: &[u8]) {
     let mut input = Input::new(input);
     let mut limits = Limits::default();
-    limits.book = input.pick(&[1, 3, 12, 40, 600, 4096]);
+    limits.book = input.pick(&[1, 3, 12, 40, 200, 4096]);
     let book = AddressBook::new(&limits, true, SEED);
     let mut model = Model { book, limits, now: Instant::ZERO, ..Model::empty() };
     let mut count = 0_u32;
@@ -67,9 +71,10 @@ struct Model {
     book: AddressBook,
     limits: Limits,
     now: Instant,
-    told: BTreeSet<SocketAddr>,
+    batches: u32,
+    told: HashSet<SocketAddr>,
     given: BTreeSet<SocketAddr>,
-    reached: BTreeSet<SocketAddr>,
+    reached: HashSet<SocketAddr>,
     own: BTreeMap<SocketAddr, Instant>,
     /// The buckets that each group of tellers reached.
     shares: BTreeMap<[u8; 2], BTreeSet<u16>>,
@@ -82,9 +87,10 @@ impl Model {
             book: AddressBook::new(&limits, true, SEED),
             limits,
             now: Instant::ZERO,
-            told: BTreeSet::new(),
+            batches: 0,
+            told: HashSet::new(),
             given: BTreeSet::new(),
-            reached: BTreeSet::new(),
+            reached: HashSet::new(),
             own: BTreeMap::new(),
             shares: BTreeMap::new(),
         }
@@ -92,18 +98,20 @@ impl Model {
 
     fn operate(&mut self, what: u8, input: &mut Input<'_>) {
         let now = self.now;
+        self.batches += u32::from(matches!(what & 15, 3 | 4));
         match what & 15 {
+            3 | 4 if self.batches > BATCHES => {}
             0..=2 => {
                 let (addr, source) = (address(input), address(input));
                 self.learn(addr, source);
             }
             3 => {
                 let (group, from, source) = (input.byte(), input.byte(), address(input));
-                (0..48).for_each(|n| self.learn(place(group, from.wrapping_add(n)), source));
+                (0..BATCH).for_each(|n| self.learn(place(group, from.wrapping_add(n)), source));
             }
             4 => {
                 let group = input.byte();
-                (0..48).for_each(|host| self.reach(place(group, host)));
+                (0..BATCH).for_each(|host| self.reach(place(group, host)));
             }
             5 => self.give(address(input)),
             6 => self.book.dialled(address(input), now + Duration::from_secs(20)),
@@ -126,7 +134,7 @@ impl Model {
     }
 
     fn shelf(&self, addr: SocketAddr) -> Option<Shelf> {
-        self.book.iter().find(|(other, ..)| *other == addr).map(|(_, shelf, _)| shelf)
+        self.book.shelf(addr)
     }
 
     fn learn(&mut self, addr: SocketAddr, source: SocketAddr) {

@@ -248,25 +248,24 @@ impl Book {
     /// One that failed of late stays as long as it rests, for learned anew it would be dialled at
     /// once: whoever tells many addresses would have us knock at one of them again and again.
     fn make_room(&mut self, place: Place, told: bool, now: Instant, rng: &mut Rng) -> bool {
-        let entries = self
-            .buckets
-            .at(place)
-            .iter()
-            .filter_map(|addr| self.entries.get(addr).map(|entry| (*addr, entry)));
-        let spare: Vec<_> = entries.clone().filter(|(_, entry)| entry.is_spare(now)).collect();
-        let failed = spare.iter().filter(|(_, entry)| entry.failures > 0);
-        let failed: Vec<_> = failed.copied().collect();
-        let choice = if failed.is_empty() { &spare } else { &failed };
-        let index = usize::try_from(rng.below(choice.len() as u64)).unwrap_or(0);
-        let resting = entries.clone().filter(|(_, entry)| !entry.proven);
+        let held = self.buckets.at(place).iter();
+        let held: Vec<_> =
+            held.filter_map(|addr| self.entries.get(addr).map(|entry| (*addr, entry))).collect();
+        let spare = || held.iter().filter(|(_, entry)| entry.is_spare(now));
+        let failed = || spare().filter(|(_, entry)| entry.failures > 0);
+        let (spares, failures) = (spare().count(), failed().count());
+        let choice = if failures == 0 { spares } else { failures };
+        let index = usize::try_from(rng.below(choice as u64)).unwrap_or(0);
+        let resting = held.iter().filter(|(_, entry)| !entry.proven);
         let resting = || resting.min_by_key(|(_, entry)| entry.not_before);
-        let silent = || entries.min_by_key(|(_, entry)| entry.liveliness());
-        let victim = match choice.get(index) {
-            None if told => None,
-            None => resting().or_else(silent),
-            spare => spare.copied(),
+        let silent = || held.iter().min_by_key(|(_, entry)| entry.liveliness());
+        let victim = match choice {
+            0 if told => None,
+            0 => resting().or_else(silent),
+            _ if failures == 0 => spare().nth(index),
+            _ => failed().nth(index),
         };
-        let victim = victim.map(|(addr, _)| addr);
+        let victim = victim.map(|(addr, _)| *addr);
         victim.is_some_and(|addr| self.remove(addr))
     }
 

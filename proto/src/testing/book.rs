@@ -108,6 +108,11 @@ impl AddressBook {
         self.book.iter().map(|(addr, entry)| (addr, shelf(entry), entry.proven))
     }
 
+    /// Where one stands; none if it is not there.
+    pub fn shelf(&self, addr: SocketAddr) -> Option<Shelf> {
+        self.book.get(addr).map(shelf)
+    }
+
     /// How many there are.
     #[allow(clippy::len_without_is_empty)] // a count to check, nothing to ask otherwise
     pub fn len(&self) -> usize {
