@@ -347,7 +347,7 @@ pub enum SendError {
 /// | `Own` | the caller's | no | no |
 /// | `Full` | nobody's: the peer is slow | no | after `Writable` |
 /// | `Busy` | the caller's: too many are pending, by number or by bytes | no | when one has ended |
-/// | `TooLarge`, `KindTooLong` | the caller's | no | no |
+/// | `TooLarge`, `KindTooLong`, `KindUnfit` | the caller's | no | no |
 /// | `Stopping` | nobody's | no | no |
 #[derive(Copy, Clone, Debug, Eq, PartialEq, thiserror::Error)]
 #[non_exhaustive]
@@ -395,6 +395,14 @@ pub enum RequestError {
         /// Bytes allowed.
         limit: usize,
     },
+    /// No frame of a guest carries the kind: it is empty, or not printable ASCII.
+    #[error("kind has {len} bytes; a guest takes 1 to {limit}, of printable ASCII")]
+    KindUnfit {
+        /// Bytes of the kind.
+        len: usize,
+        /// Bytes allowed.
+        limit: usize,
+    },
     /// The node shuts down.
     #[error("the node is shutting down")]
     Stopping,
@@ -406,7 +414,7 @@ pub enum RequestError {
 /// |---|---|---|---|
 /// | `Gone` | nobody's: answered already, or nobody waits any more | no | no |
 /// | `Full` | nobody's: the way back is slow | no | after `Writable` |
-/// | `TooLarge`, `KindTooLong` | the caller's | no | no |
+/// | `TooLarge`, `KindTooLong`, `KindUnfit` | the caller's | no | no |
 /// | `Stopping` | nobody's | no | no |
 #[derive(Copy, Clone, Debug, Eq, PartialEq, thiserror::Error)]
 #[non_exhaustive]
@@ -433,6 +441,14 @@ pub enum ReplyError {
     /// The kind is too long.
     #[error("kind is {len} bytes; the limit is {limit}")]
     KindTooLong {
+        /// Bytes of the kind.
+        len: usize,
+        /// Bytes allowed.
+        limit: usize,
+    },
+    /// No frame of a guest carries the kind: it is empty, or not printable ASCII.
+    #[error("kind has {len} bytes; a guest takes 1 to {limit}, of printable ASCII")]
+    KindUnfit {
         /// Bytes of the kind.
         len: usize,
         /// Bytes allowed.

@@ -336,7 +336,7 @@ impl Handle {
         let (answer, pending) = Pending::new(Arc::clone(&self.remote));
         let asked = AskedStats { remote: Arc::clone(&self.remote), answer: Some(answer) };
         match self.remote.push(Box::new(move |cx| asked.give(cx.stats()))) {
-            Err(CommandError::Busy) => Pending::known(Err(CommandError::Busy)),
+            Err(busy @ CommandError::Busy { .. }) => Pending::known(Err(busy)),
             Ok(()) | Err(CommandError::Stopped | CommandError::WouldDeadlock) => pending,
         }
     }

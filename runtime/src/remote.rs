@@ -87,6 +87,11 @@ fn this_thread() -> u64 {
     })
 }
 
+/// Whether one more of these may wait.
+fn has_room(what: &'static str, waiting: usize, limit: usize) -> Result<(), CommandError> {
+    if waiting < limit { Ok(()) } else { Err(CommandError::Busy { what, waiting, limit }) }
+}
+
 impl Remote {
     pub(crate) fn new(id: NodeId, listens: Vec<SocketAddr>, waker: Waker) -> Arc<Self> {
         Arc::new(Self {
@@ -118,7 +123,9 @@ impl Remote {
 
     /// Queues a command.
     pub(crate) fn push(&self, command: Command) -> Result<(), CommandError> {
-        self.put(command, |queue| queue.commands.len() - queue.answers < COMMANDS)
+        self.put(command, |queue| {
+            has_room("commands", queue.commands.len() - queue.answers, COMMANDS)
+        })
     }
 
     /// Queues a command past the bound: for what is bounded where it is asked for, as lookups and
@@ -126,7 +133,7 @@ impl Remote {
     pub(crate) fn push_answer(&self, command: Command) {
         self.put(command, |queue| {
             queue.answers += 1;
-            true
+            Ok(())
         })
         .ok();
     }
@@ -134,31 +141,25 @@ impl Remote {
     /// Queues an answer to a request, which holds this many bytes, within a bound of its own.
     pub(crate) fn push_reply(&self, command: Command, bytes: usize) -> Result<(), CommandError> {
         self.put(command, |queue| {
-            let room = queue.answers < ANSWERS && queue.answer_bytes < ANSWER_BYTES;
-            if room {
-                queue.answers += 1;
-                queue.answer_bytes = queue.answer_bytes.saturating_add(bytes);
-            }
-            room
+            has_room("answers", queue.answers, ANSWERS)?;
+            has_room("bytes of answers", queue.answer_bytes, ANSWER_BYTES)?;
+            queue.answers += 1;
+            queue.answer_bytes = queue.answer_bytes.saturating_add(bytes);
+            Ok(())
         })
     }
 
     fn put(
         &self,
         command: Command,
-        has_room: impl FnOnce(&mut Queue) -> bool,
+        admit: impl FnOnce(&mut Queue) -> Result<(), CommandError>,
     ) -> Result<(), CommandError> {
         let mut queue = self.lock();
-        let refused = if queue.stopped.is_some() {
-            Some(CommandError::Stopped)
-        } else if !has_room(&mut queue) {
-            Some(CommandError::Busy)
-        } else {
-            None
-        };
-        if let Some(error) = refused {
+        let stopped = queue.stopped.is_some();
+        let admitted = if stopped { Err(CommandError::Stopped) } else { admit(&mut queue) };
+        if admitted.is_err() {
             drop(queue);
-            return Err(error);
+            return admitted;
         }
         queue.commands.push_back(command);
         self.rouse(queue);
@@ -182,13 +183,13 @@ impl Remote {
         let (wanted, forgotten) =
             std::mem::take(&mut queue.waiters).into_iter().partition(Answer::is_wanted);
         queue.waiters = wanted;
-        let full = queue.waiters.len() >= COMMANDS;
-        if !full {
+        let room = has_room("callers for the stop", queue.waiters.len(), COMMANDS);
+        if room.is_ok() {
             queue.waiters.push(answer);
             drop(queue);
         } else {
             drop(queue);
-            answer.give(Err(CommandError::Busy));
+            answer.give(room);
         }
         drop::<Vec<_>>(forgotten);
     }
@@ -325,13 +326,17 @@ mod tests {
         assert!(remote.may_sleep());
     }
 
+    fn busy(what: &'static str, limit: usize) -> Result<(), CommandError> {
+        Err(CommandError::Busy { what, waiting: limit, limit })
+    }
+
     #[test]
     fn a_full_queue_is_busy_and_takes_the_drivers_own_answers() {
         let (remote, _) = remote();
         for _ in 0..COMMANDS {
             remote.push(command()).unwrap();
         }
-        assert_eq!(remote.push(command()), Err(CommandError::Busy));
+        assert_eq!(remote.push(command()), busy("commands", COMMANDS));
         remote.push_answer(command());
         assert_eq!(remote.lock().commands.len(), COMMANDS + 1);
     }
@@ -342,16 +347,16 @@ mod tests {
         for _ in 0..ANSWERS {
             remote.push_reply(command(), 1).unwrap();
         }
-        assert_eq!(remote.push_reply(command(), 1), Err(CommandError::Busy));
+        assert_eq!(remote.push_reply(command(), 1), busy("answers", ANSWERS));
         for _ in 0..COMMANDS {
             remote.push(command()).unwrap();
         }
-        assert_eq!(remote.push(command()), Err(CommandError::Busy));
+        assert_eq!(remote.push(command()), busy("commands", COMMANDS));
         let mut commands = VecDeque::new();
         remote.take(&mut commands);
         assert_eq!(commands.len(), ANSWERS + COMMANDS);
         remote.push_reply(command(), ANSWER_BYTES).unwrap();
-        assert_eq!(remote.push_reply(command(), 1), Err(CommandError::Busy));
+        assert_eq!(remote.push_reply(command(), 1), busy("bytes of answers", ANSWER_BYTES));
         remote.take(&mut VecDeque::new());
         remote.push_reply(command(), 1).unwrap();
         assert_eq!(remote.push(command()), Ok(()));
@@ -400,7 +405,7 @@ mod tests {
             })
             .collect();
         let mut answers = kept.into_iter().rev();
-        assert_eq!(answers.next().unwrap().wait(), Err(CommandError::Busy));
+        assert_eq!(answers.next().unwrap().wait(), busy("callers for the stop", COMMANDS));
         remote.stop(Stats::default());
         assert!(answers.all(|pending| pending.wait().is_ok()));
     }

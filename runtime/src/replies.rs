@@ -370,8 +370,9 @@ pub(crate) mod tests {
         drop(sink);
         assert!(matches!(stream.next(), Some(Err(RequestError::Stopped))));
         assert!(stream.next().is_none() && stream.try_next().is_none());
-        let mut failed = Replies::failed(&remote, RequestError::Busy);
-        assert!(matches!(failed.next_within(Duration::ZERO), Some(Err(RequestError::Busy))));
+        let busy = CommandError::Busy { what: "commands", waiting: 1, limit: 1 };
+        let mut failed = Replies::failed(&remote, busy.into());
+        assert!(matches!(failed.next_within(Duration::ZERO), Some(Err(RequestError::Busy { .. }))));
         let mut cx = Context::from_waker(Waker::noop());
         assert!(matches!(failed.poll_next(&mut cx), Poll::Ready(None)));
     }

@@ -155,11 +155,12 @@ fn refuse(cx: &mut Cx<'_>, to: ReplyTo, code: NakCode) -> Result<(), ReplyError>
 fn no_instead(error: &ReplyError) -> Option<NakCode> {
     match error {
         ReplyError::Gone | ReplyError::Stopped | ReplyError::WouldDeadlock => None,
-        ReplyError::Full { .. } | ReplyError::Busy => Some(NakCode::Busy),
+        ReplyError::Full { .. } | ReplyError::Busy { .. } => Some(NakCode::Busy),
         ReplyError::TooLarge { .. } => Some(NakCode::TooLarge),
-        ReplyError::KindTooLong { .. } | ReplyError::Body(_) | ReplyError::Other(_) => {
-            Some(NakCode::Refused)
-        }
+        ReplyError::KindTooLong { .. }
+        | ReplyError::KindUnfit { .. }
+        | ReplyError::Body(_)
+        | ReplyError::Other(_) => Some(NakCode::Refused),
     }
 }
 
@@ -221,8 +222,8 @@ mod tests {
             remote.push_reply(Box::new(|_| {}), 1).unwrap();
         }
         let responder = Responder::new(&remote, &request);
-        assert!(matches!(responder.send(&1).wait(), Err(ReplyError::Busy)));
-        assert!(matches!(responder.finish(&1).wait(), Err(ReplyError::Busy)));
+        assert!(matches!(responder.send(&1).wait(), Err(ReplyError::Busy { .. })));
+        assert!(matches!(responder.finish(&1).wait(), Err(ReplyError::Busy { .. })));
         assert_eq!(told(&mut node, conn, &remote), "");
         let late = node.reply(request.reply_to(), REPL, &body(), true, Instant::ZERO);
         assert_eq!(late, Err(peerline_proto::ReplyError::Gone), "the guest was told no");

@@ -146,7 +146,8 @@ impl Writer {
         let starts = !std::mem::replace(&mut work.busy, true);
         drop(work);
         if let Some(waiter) = refused {
-            waiter.give(Err(SaveError::Busy));
+            let (waiting, limit) = (WAITERS, WAITERS);
+            waiter.give(Err(SaveError::Busy { what: "callers for a save", waiting, limit }));
         }
         let writer = Arc::clone(self);
         let name = thread::Builder::new().name("peerline-book".into());
@@ -394,7 +395,7 @@ mod tests {
             })
             .collect();
         writer.run();
-        let busy = |answer: &Result<(), SaveError>| matches!(answer, Err(SaveError::Busy));
+        let busy = |answer: &Result<(), SaveError>| matches!(answer, Err(SaveError::Busy { .. }));
         let answers: Vec<_> = pending.into_iter().map(crate::pending::Pending::wait).collect();
         assert_eq!(answers.iter().filter(|answer| busy(answer)).count(), 1);
         assert_eq!(answers.iter().filter(|answer| answer.is_ok()).count(), WAITERS);

@@ -295,7 +295,7 @@ fn stream(responder: &Responder, count: u32) {
     while number < count {
         match responder.send(&(number, &text)).wait() {
             Ok(()) => number += 1,
-            Err(ReplyError::Full { .. } | ReplyError::Busy) => thread::yield_now(),
+            Err(ReplyError::Full { .. } | ReplyError::Busy { .. }) => thread::yield_now(),
             Err(_) => return,
         }
     }

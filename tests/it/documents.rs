@@ -439,6 +439,7 @@ fn request_texts() -> String {
         RequestError::Busy { bound: "pending_requests", used: 16_385, limit: 16_384 },
         RequestError::TooLarge { len, limit: 65_536 },
         RequestError::KindTooLong { len: 200, limit: 128 },
+        RequestError::KindUnfit { len: 0, limit: 4 },
         RequestError::Stopping,
     ]);
     let replies = texts_of(&[
@@ -446,6 +447,7 @@ fn request_texts() -> String {
         ReplyError::Full { queued, limit },
         ReplyError::TooLarge { len, limit: 65_536 },
         ReplyError::KindTooLong { len: 200, limit: 128 },
+        ReplyError::KindUnfit { len: 0, limit: 4 },
         ReplyError::Stopping,
     ]);
     let naks = texts_of(&[

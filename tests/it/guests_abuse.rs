@@ -297,9 +297,15 @@ fn guests_that_answer_nothing_do_not_keep_the_application_from_visiting() {
 fn a_kind_that_no_frame_can_carry_is_the_caller_s_error() {
     let (mut net, host) = setup();
     let body = Payload::encode("").unwrap();
+    let limit = 4;
     for (kind, len) in [("", 0), ("TOOLONG", 7), ("\u{e9}", 2), ("A\n", 2)] {
+        let too_long = len > limit;
         let asked = net.with(host, |node, now| node.request_at(place(1), kind, &body, SECOND, now));
-        assert_eq!(asked, Err(RequestError::KindTooLong { len, limit: 4 }), "{kind:?}");
+        let fault = match too_long {
+            true => RequestError::KindTooLong { len, limit },
+            false => RequestError::KindUnfit { len, limit },
+        };
+        assert_eq!(asked, Err(fault), "{kind:?}");
         let stranger = net.intrude(host, place(2));
         net.say(stranger, frame("ASKS", b""));
         net.run_for(SECOND);
@@ -309,7 +315,11 @@ fn a_kind_that_no_frame_can_carry_is_the_caller_s_error() {
         });
         let to = request.unwrap();
         let replied = net.with(host, |node, now| node.reply(to, kind, &body, true, now));
-        assert_eq!(replied, Err(ReplyError::KindTooLong { len, limit: 4 }), "{kind:?}");
+        let fault = match too_long {
+            true => ReplyError::KindTooLong { len, limit },
+            false => ReplyError::KindUnfit { len, limit },
+        };
+        assert_eq!(replied, Err(fault), "{kind:?}");
         net.with(host, |node, now| node.reply(to, "REPL", &body, true, now)).unwrap();
     }
 }

@@ -188,9 +188,12 @@ impl Node {
         last: bool,
     ) -> Option<Result<(), ReplyError>> {
         let conn = self.btpeer.asker(to.number())?;
-        let limit = KIND;
+        let (len, limit) = (kind.len(), KIND);
+        if len > limit {
+            return Some(Err(ReplyError::KindTooLong { len, limit }));
+        }
         if !btpeer::is_kind(kind) {
-            return Some(Err(ReplyError::KindTooLong { len: kind.len(), limit }));
+            return Some(Err(ReplyError::KindUnfit { len, limit }));
         }
         let payload = btpeer::body_to_payload(body.as_str());
         let (len, limit) = (payload.len(), self.config.limits().max_frame);
@@ -297,8 +300,12 @@ impl Node {
         if self.is_listening(addr) {
             return Err(RequestError::Own);
         }
+        let (len, limit) = (kind.len(), KIND);
+        if len > limit {
+            return Err(RequestError::KindTooLong { len, limit });
+        }
         if !btpeer::is_kind(kind) {
-            return Err(RequestError::KindTooLong { len: kind.len(), limit: KIND });
+            return Err(RequestError::KindUnfit { len, limit });
         }
         let payload = btpeer::body_to_payload(body.as_str());
         if payload.len() > limits.max_frame {

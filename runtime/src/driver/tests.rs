@@ -334,7 +334,8 @@ fn commands_of_eight_threads_are_all_answered() {
 fn a_full_command_queue_is_busy_and_then_done() {
     let (mut node, handle) = builder().build().unwrap();
     let waiting: Vec<_> = (0..crate::remote::COMMANDS).map(|_| handle.stats()).collect();
-    assert_eq!(handle.stats().wait(), Err(CommandError::Busy));
+    let busy = CommandError::Busy { what: "commands", waiting: 1024, limit: 1024 };
+    assert_eq!(handle.stats().wait(), Err(busy));
     node.turn();
     assert!(waiting.into_iter().all(|pending| pending.wait().is_ok()));
 }
