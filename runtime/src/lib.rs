@@ -50,16 +50,19 @@ pub use crate::pending::Pending;
 pub use crate::replies::Replies;
 pub use crate::responder::Responder;
 
-/// What applications need beside a runtime's own types: each runtime re-exports this.
+/// What applications need beside a runtime's own types: each runtime re-exports this. That is all
+/// of `peerline_proto` but what only whoever drives a node has in hand.
 pub mod prelude {
     pub use crate::{
         BroadcastError, CommandError, Cx, DialError, Handle, Pending, ReplyError, RequestError,
         Responder, SaveError, SendError, StartError,
     };
     pub use peerline_proto::{
-        BodyError, ByeReason, CloseReason, ConfigError, ConnId, Delivery, Dialect, Event,
-        GuestHosts, GuestInfo, Identity, Keyspace, Limits, Listen, Message, NakCode, NodeId,
-        ParseIdError, Payload, PeerId, PeerInfo, Receipt, Reply, ReplyTo, Request, RequestFailure,
-        RequestId, Side, Stats, TransportError, UnixTime, Verdict, VerdictToken, Violation,
+        BodyError, BookError, ByeReason, CloseReason, ConfigError, ConnId, Delivery, Dialect,
+        Event, GuestHosts, GuestInfo, Identity, Instant, JsonError, Keyspace, Limits, Listen,
+        MAX_BROADCAST_LINE, MAX_DEPTH, MAX_FIRST_LINE, MAX_GUEST_NAME, MAX_LINE, Message, NakCode,
+        NodeId, ParseIdError, Payload, PeerId, PeerInfo, Receipt, Reply, ReplyTo, Request,
+        RequestFailure, RequestId, Side, Stats, TransportError, UnixTime, Verdict, VerdictToken,
+        Violation,
     };
 }

@@ -6,7 +6,7 @@
 use core::any::type_name;
 use core::error::Error;
 use core::time::Duration;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::path::{Path, PathBuf};
 
@@ -324,6 +324,51 @@ fn names_are_found_in_prose_and_not_in_code() {
     assert_eq!(named, ["late_reply_is_ignored"]);
     let lines: Vec<&str> = prose("a\n```\nb\n```\nc").map(|(_, line)| line).collect();
     assert_eq!(lines, ["a", "c"]);
+}
+
+// ---- the public names
+
+/// What of the core no application has in hand: a driver has, or the runtime has its own.
+const OF_DRIVERS: [&str; 13] = [
+    "Action",
+    "Config",
+    "ConfigBuilder",
+    "Node",
+    "Outgoing",
+    "Refused",
+    "Start",
+    "ctime",
+    // Errors of the same names, which have room for what only a driver knows.
+    "BroadcastError",
+    "DialError",
+    "ReplyError",
+    "RequestError",
+    "SendError",
+];
+
+/// The names in the lists of `pub use` that start so, but for those of a build of its own.
+fn exported<'a>(source: &'a str, start: &str) -> BTreeSet<&'a str> {
+    let lists = source.match_indices(start).filter(|(at, _)| {
+        let before = source[..*at].trim_end();
+        !before.ends_with("#[cfg(peerline_planted)]")
+    });
+    let lists = lists.filter_map(|(at, _)| source[at..].split_once(';')).map(|(list, _)| list);
+    let names = lists.flat_map(|list| list.rsplit("::").next().unwrap_or(list).split(','));
+    let names = names.map(|name| name.trim_matches(|c: char| "{} \n".contains(c)));
+    names.filter(|name| !name.is_empty()).collect()
+}
+
+#[test]
+fn applications_find_every_name_of_the_core_in_a_runtime() {
+    let (core, runtime) = (read("proto/src/lib.rs"), read("runtime/src/lib.rs"));
+    let core = exported(&core, "\npub use ");
+    let told = exported(&runtime, "    pub use peerline_proto::{");
+    assert!(core.len() > 50 && told.len() > 30, "{core:?} {told:?}");
+    let mut expected = core;
+    for name in OF_DRIVERS {
+        assert!(expected.remove(name), "the core has no {name}");
+    }
+    assert_eq!(told, expected);
 }
 
 // ---- error texts
