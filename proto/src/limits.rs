@@ -11,6 +11,8 @@ use core::time::Duration;
 #[cfg(test)]
 pub(crate) use worst::{ADDRESS_COST, RANGE_COST};
 
+use crate::rules::Rules;
+
 /// The longest line a node may send before its hello is answered, and the longest hello, in
 /// bytes without the line end: fixed by the protocol.
 pub const MAX_FIRST_LINE: usize = 4 * 1024;
@@ -341,6 +343,14 @@ impl Limits {
     /// ```
     pub fn book_bytes(&self) -> usize {
         book_bytes(self.book)
+    }
+
+    /// The rules of the trees that hold: all, but in a build for leaving them out.
+    pub(crate) fn rules(&self) -> Rules {
+        Rules {
+            #[cfg(peerline_planted)]
+            without: self.without,
+        }
     }
 }
 

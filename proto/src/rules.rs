@@ -4,8 +4,6 @@
 //! not follow, so that a run shows what it is good for. Otherwise all hold, and asking costs
 //! nothing.
 
-use crate::limits::Limits;
-
 /// A rule.
 #[cfg_attr(not(peerline_planted), allow(unreachable_pub))] // only that build exports it
 #[derive(Copy, Clone, Debug, Eq, PartialEq, Hash)]
@@ -93,17 +91,10 @@ impl TreeRule {
 #[cfg_attr(feature = "testing", derive(Hash))]
 pub(crate) struct Rules {
     #[cfg(peerline_planted)]
-    without: Option<TreeRule>,
+    pub(crate) without: Option<TreeRule>,
 }
 
 impl Rules {
-    pub(crate) fn of(_limits: &Limits) -> Self {
-        Self {
-            #[cfg(peerline_planted)]
-            without: _limits.without,
-        }
-    }
-
     /// Whether a rule holds.
     pub(crate) fn has(self, _rule: TreeRule) -> bool {
         #[cfg(peerline_planted)]

@@ -16,7 +16,8 @@ use crate::seen::{self, SeenLimits, Streams};
 use crate::session::{self, PhaseName};
 use crate::time::Instant;
 use crate::wire::framing::Framer;
-use crate::wire::native::{self, MsgKind};
+use crate::wire::msg::MsgKind;
+use crate::wire::native;
 use crate::wire::received::Received;
 use crate::wire::{self, btpeer, chat};
 

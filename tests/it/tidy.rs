@@ -95,6 +95,12 @@ fn the_parts_of_the_core_do_not_know_each_other() {
 }
 
 #[test]
+fn no_two_files_of_the_core_use_each_other() {
+    let core = below("proto/src");
+    none(layers::circles(&core, &layers::exports(&core)));
+}
+
+#[test]
 fn no_file_names_a_path_of_one_machine() {
     none(workspace().iter().flat_map(rules::is_portable));
 }

@@ -63,7 +63,7 @@ impl Cache {
             charged: 0,
             capacity: limits.cache,
             keep: limits.cache_for,
-            rules: Rules::of(limits),
+            rules: limits.rules(),
         }
     }
 

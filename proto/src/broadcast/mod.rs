@@ -6,6 +6,7 @@
 mod bits;
 mod cache;
 mod held;
+pub(crate) mod order;
 pub(crate) mod ranges;
 mod repair;
 mod shared;

@@ -3,9 +3,7 @@
 use alloc::vec::Vec;
 
 use super::cache::Entry;
-use super::trees::Order;
-use crate::id::ConnId;
-use crate::seen::{Range, StreamId};
+use crate::seen::Range;
 use crate::time::Instant;
 
 /// Ranges in one announcement, and in one that is taken: fixed by the protocol.
@@ -37,15 +35,4 @@ pub(super) fn ranges_of(seqs: &[u64]) -> Vec<(u64, u64)> {
         }
     }
     ranges
-}
-
-/// Says that a number is gone: with the one before it, if that is gone too.
-pub(super) fn gone(out: &mut Vec<Order>, conn: ConnId, stream: StreamId, seq: u64) {
-    if let Some(Order::Gone { stream: same, seqs: (_, to), .. }) = out.last_mut() {
-        if *same == stream && to.saturating_add(1) == seq {
-            *to = seq;
-            return;
-        }
-    }
-    out.push(Order::Gone { conn, stream, seqs: (seq, seq) });
 }

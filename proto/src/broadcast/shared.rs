@@ -194,13 +194,13 @@ mod tests {
         assert_eq!(quick.next(), None);
         let gone = (20..23).filter_map(|n| race(&mut shared, n, u64::from(n) * 1000, 5, 0));
         assert_eq!(gone.count(), 0);
-        shared.forget(5, Rules::of(&Limits::default()), at(23_000));
+        shared.forget(5, Limits::default().rules(), at(23_000));
         assert_eq!(race(&mut shared, 24, 24_000, 6, 0), None);
     }
 
     #[test]
     fn two_are_put_in_for_one_that_goes_if_it_was_of_use() {
-        let (mut shared, rules) = (shared(), Rules::of(&Limits::default()));
+        let (mut shared, rules) = (shared(), Limits::default().rules());
         shared.add(2);
         shared.forget(2, rules, at(0));
         shared.forget(3, rules, at(0));

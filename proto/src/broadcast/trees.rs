@@ -23,7 +23,8 @@ use core::time::Duration;
 use super::bits::{Bits, Index};
 use super::cache::{Cache, Entry, Key};
 use super::held::Held;
-use super::ranges::{add, gone, ranges_of};
+use super::order::{Order, gone};
+use super::ranges::{add, ranges_of};
 use super::repair::{Announcer, Repair};
 use super::shared::Shared;
 use super::tree::{Race, Tree};
@@ -55,22 +56,6 @@ pub(crate) const MOST_IDS: u64 = 512;
 const MOST_STREAMS: usize = 256;
 /// The round trip of a link on which none was measured yet.
 const UNMEASURED: Duration = Duration::from_millis(100);
-
-/// Something to be sent.
-#[derive(Clone, Debug)]
-#[cfg_attr(feature = "testing", derive(Hash))]
-pub(crate) enum Order {
-    /// A broadcast.
-    Push { conn: ConnId, frame: Frame, key: Key },
-    /// Do not push this stream to us; without one, not in the shared tree.
-    Prune { conn: ConnId, stream: Option<StreamId> },
-    /// Push this stream to us, and these broadcasts of it now.
-    Graft { conn: ConnId, stream: Option<StreamId>, want: Vec<(u64, u64)> },
-    /// What was asked for is no longer there: these numbers of a stream.
-    Gone { conn: ConnId, stream: StreamId, seqs: (u64, u64) },
-    /// Look whether the link lives: it should have brought something.
-    Ping { conn: ConnId },
-}
 
 /// A link as the trees see it.
 #[derive(Clone, Debug)]
@@ -122,7 +107,7 @@ impl Trees {
             announce: [None; 2],
             postponed: BTreeSet::new(),
             capacity: limits.streams,
-            rules: Rules::of(limits),
+            rules: limits.rules(),
         }
     }
 

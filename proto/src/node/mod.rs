@@ -31,7 +31,7 @@ use core::net::SocketAddr;
 use crate::action::Action;
 use crate::book::{Answers, Book};
 use crate::broadcast::Broadcasts;
-use crate::broadcast::trees::Order;
+use crate::broadcast::order::Order;
 use crate::config::Config;
 use crate::error::{CloseReason, Refused, TransportError, Violation};
 use crate::event::Event;

@@ -22,7 +22,8 @@ use crate::session::keepalive::KeepAlive;
 use crate::session::{News, Phase, Ready, Superseded};
 use crate::time::UnixTime;
 use crate::wire::json::Span;
-use crate::wire::native::{Addr, Broadcast, Bye, Hello, Msg, told};
+use crate::wire::msg::{Addr, Broadcast, Bye, Hello, Msg};
+use crate::wire::native::told;
 use crate::wire::received::Received;
 use crate::wire::{MIN_VERSION, VERSION, encode};
 

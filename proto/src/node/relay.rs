@@ -19,7 +19,7 @@ use crate::session::Phase;
 use crate::time::UnixTime;
 use crate::wire::encode::{self, Routed};
 use crate::wire::json::Span;
-use crate::wire::native::{Direct, ErrorLine, FindLine, NakLine, ReplyLine, RequestLine};
+use crate::wire::msg::{Direct, ErrorLine, FindLine, NakLine, ReplyLine, RequestLine};
 use crate::wire::received::Received;
 use crate::wire::words::{nak_code, nak_word};
 

@@ -20,7 +20,7 @@ use crate::route::Held;
 use crate::time::{Instant, UnixTime};
 use crate::wire::encode::{self, Routed};
 use crate::wire::json::Span;
-use crate::wire::native::{NakLine, ReplyLine, RequestLine};
+use crate::wire::msg::{NakLine, ReplyLine, RequestLine};
 use crate::wire::received::Received;
 
 /// Nodes beyond neighbours that are waited for at once.

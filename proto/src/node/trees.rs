@@ -5,8 +5,9 @@ use alloc::collections::{BTreeMap, BTreeSet};
 use alloc::vec::Vec;
 
 use crate::broadcast::Key;
+use crate::broadcast::order::Order;
 use crate::broadcast::ranges::MOST_RANGES;
-use crate::broadcast::trees::{MOST_IDS, Order};
+use crate::broadcast::trees::MOST_IDS;
 use crate::id::{ConnId, PeerId};
 use crate::message::Frame;
 use crate::node::{Node, Receipt};
@@ -15,7 +16,8 @@ use crate::seen::StreamId;
 use crate::session::Phase;
 use crate::wire::encode;
 use crate::wire::json::Span;
-use crate::wire::native::{self, Decoded, Msg, Named, announced, wanted};
+use crate::wire::msg::{Msg, Named};
+use crate::wire::native::{self, Decoded, announced, wanted};
 use crate::wire::received::Received;
 
 /// Bytes that may wait on a connection for an announcement to be written all the same: what is

@@ -17,7 +17,8 @@ use crate::queue::Class;
 use crate::route::{Name, Walk};
 use crate::time::{Instant, UnixTime};
 use crate::wire::encode::{self, Routed};
-use crate::wire::native::{self, Msg};
+use crate::wire::msg::Msg;
+use crate::wire::native;
 use crate::wire::received::Received;
 
 /// How often a message of ours begins anew when all neighbours of its first way were tried: twice

@@ -27,7 +27,7 @@ use crate::session::btpeer::{Exchange, Visit};
 use crate::session::keepalive::KeepAlive;
 use crate::session::opening::Opening;
 use crate::time::Instant;
-use crate::wire::native::MsgKind;
+use crate::wire::msg::MsgKind;
 
 /// Where a connection is in its life, with what belongs to that part of it alone.
 #[derive(Clone, Debug)]

@@ -41,7 +41,8 @@ impl Caps {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::wire::native::{Msg, decode};
+    use crate::wire::msg::Msg;
+    use crate::wire::native::decode;
     use alloc::vec::Vec;
 
     #[test]

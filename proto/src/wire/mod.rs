@@ -1,9 +1,9 @@
 //! The dialects' bytes: lines, frames, JSON, and the messages they hold.
 //!
 //! Knows no connection and no node. [`framing`] cuts lines, [`json`] checks them, [`native`] reads
-//! their messages, [`encode`] writes ours, and [`own`] our broadcasts. [`detect`] tells dialects
-//! apart that begin with a brace; [`btpeer`] and [`chat`] read and write what guests say, and
-//! [`chat_key`] knows it again.
+//! the messages of [`msg`] in them, [`encode`] writes ours, and [`own`] our broadcasts. [`detect`]
+//! tells dialects apart that begin with a brace; [`btpeer`] and [`chat`] read and write what guests
+//! say, and [`chat_key`] knows it again.
 //! Every length and every level is limited here, before anything is kept.
 
 pub(crate) mod btpeer;
@@ -15,6 +15,7 @@ pub(crate) mod encode;
 mod field;
 pub(crate) mod framing;
 pub(crate) mod json;
+pub(crate) mod msg;
 pub(crate) mod native;
 pub(crate) mod own;
 mod plain;

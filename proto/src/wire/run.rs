@@ -10,7 +10,7 @@
 use alloc::borrow::Cow;
 
 use crate::wire::json::Span;
-use crate::wire::native::Broadcast;
+use crate::wire::msg::Broadcast;
 use crate::wire::written::Reader;
 
 /// How each such line begins.
@@ -127,7 +127,8 @@ mod tests {
     #![allow(clippy::arithmetic_side_effects, clippy::indexing_slicing)]
     use super::*;
     use crate::rng::Rng;
-    use crate::wire::native::{Msg, decode};
+    use crate::wire::msg::Msg;
+    use crate::wire::native::decode;
     use alloc::format;
     use alloc::string::String;
     use alloc::vec::Vec;

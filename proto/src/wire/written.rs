@@ -11,7 +11,7 @@ use alloc::borrow::Cow;
 
 use crate::limits::MAX_DEPTH;
 use crate::wire::json::{LARGEST, MOST_DIGITS, Scan, Span, Wrong};
-use crate::wire::native::Broadcast;
+use crate::wire::msg::Broadcast;
 
 /// The broadcast in this text; `None` if it is another message, or differs in anything.
 pub(super) fn broadcast(text: &str) -> Option<Broadcast<'_>> {

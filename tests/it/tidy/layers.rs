@@ -61,6 +61,34 @@ pub(super) fn knows_too_much(file: &SourceFile, exports: &Exports) -> Vec<String
         .collect()
 }
 
+/// Pairs of files of which each uses the other. A module and those inside it are one thing.
+pub(super) fn circles(core: &[SourceFile], exports: &Exports) -> Vec<String> {
+    let modules: Vec<String> = core.iter().map(module).collect();
+    let file_of = |path: &String| {
+        let known = modules.iter().enumerate().filter(|(_, module)| starts_with(path, module));
+        known.max_by_key(|(_, module)| module.len()).map(|(at, _)| at)
+    };
+    let uses = |file| paths_used(file, exports).iter().filter_map(file_of).collect();
+    let uses: Vec<BTreeSet<usize>> = core.iter().map(uses).collect();
+    let mut found = Vec::new();
+    for (one, others) in uses.iter().enumerate() {
+        for other in others.iter().copied().filter(|other| one < *other) {
+            let [a, b] = [one, other].map(|at| modules[at].as_str());
+            let apart = !starts_with(a, b) && !starts_with(b, a);
+            if apart && uses[other].contains(&one) {
+                found.push(core[one].at(0, &format!("`{a}` and `{b}` use each other")));
+            }
+        }
+    }
+    found
+}
+
+/// The path of the module that a file is.
+fn module(file: &SourceFile) -> String {
+    let path = file.path.trim_start_matches("proto/src/").trim_end_matches(".rs");
+    path.trim_end_matches("/mod").replace('/', "::")
+}
+
 /// Every path of the core that a file uses, from the root of the crate.
 pub(super) fn paths_used(file: &SourceFile, exports: &Exports) -> BTreeSet<String> {
     let from_root = words(&file.code, "crate::").flat_map(|at| expand("", &file.code[at + 7..]));

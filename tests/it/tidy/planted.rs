@@ -117,6 +117,23 @@ fn a_part_that_knows_another_is_found() {
 }
 
 #[test]
+fn two_files_that_use_each_other_are_found() {
+    let exports = layers::exports(&[core("lib.rs", "pub use book::Book;\n")]);
+    let circles = |text: &str| {
+        let of = [
+            core("book/mod.rs", "use self::entry::Entry;\npub struct Book;\n"),
+            core("book/entry.rs", "use super::{Book, draw};\n"),
+            core("book/draw.rs", text),
+        ];
+        layers::circles(&of, &exports).len()
+    };
+    assert_eq!(circles("use super::Book;\nuse crate::Book;\n"), 0);
+    assert_eq!(circles("use super::entry::Entry;\n"), 1);
+    assert_eq!(circles("fn draw(entry: &crate::book::entry::Entry) {}\n"), 1);
+    assert_eq!(circles("#[cfg(test)]\nmod tests {\n    use super::super::entry::Entry;\n}\n"), 0);
+}
+
+#[test]
 fn runtimes_that_differ_are_found() {
     let one = |name: &str, text: &str| [file(&format!("{name}/src/lib.rs"), text)];
     let mio = one("runtime-mio", "fn a() {}\nfn b() {}\n");
