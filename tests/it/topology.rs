@@ -4,7 +4,9 @@
 use std::net::SocketAddr;
 use std::time::Duration;
 
-use peerline_proto::{Action, CloseReason, Config, Event, Listen, Payload, PeerId, Side};
+use peerline_proto::{
+    Action, CloseReason, Config, Event, Listen, Payload, PeerId, Side, TransportError,
+};
 use peerline_testkit::net::Net;
 use peerline_testkit::quality::{Quality, Setup, crashes, topology};
 
@@ -164,20 +166,26 @@ fn who_is_alone_is_told_once_and_again_when_it_is_alone_anew() {
     assert!(net.run_until(60 * SECOND, |net| net.are_peers(a, b)), "it is dialled for ever");
 }
 
+/// The hello of a node that sees us there.
+fn seeing(index: usize, you: &str) -> String {
+    let id = format!("00000000-0000-4000-8000-{index:012}");
+    format!("{{\"msgtype\":\"hello\",\"nodeid\":\"{id}\",\"version\":1,\"you\":\"{you}\"}}\n")
+}
+
+/// Where that node is: each in a network group of its own.
+fn group(index: usize) -> SocketAddr {
+    SocketAddr::from(([20 + index as u8, 1, 1, 1], 7))
+}
+
 /// A node that dialled peers of as many groups, which see it at these addresses; what it says in
 /// its next hello.
 fn seen_at(seen: &[&str]) -> (Option<SocketAddr>, String) {
     let mut net = Quality::at(vec![Some("10.0.0.1:5999".parse().unwrap())], &Setup::new(0, 1));
     net.with_node(0, |node, now| {
         for (index, you) in seen.iter().enumerate() {
-            let addr = SocketAddr::from(([20 + index as u8, 1, 1, 1], 7));
-            let conn = node.dial(addr, now).unwrap();
+            let conn = node.dial(group(index), now).unwrap();
             node.connected(conn, now);
-            let id = format!("00000000-0000-4000-8000-{index:012}");
-            let hello = format!(
-                "{{\"msgtype\":\"hello\",\"nodeid\":\"{id}\",\"version\":1,\"you\":\"{you}\"}}\n"
-            );
-            node.received(conn, hello.as_bytes(), now);
+            node.received(conn, seeing(index, you).as_bytes(), now);
         }
         let conn = node.dial("30.1.1.1:7".parse().unwrap(), now).unwrap();
         node.connected(conn, now);
@@ -200,6 +208,36 @@ fn three_groups_say_where_we_are_and_then_we_say_so_too() {
     let (external, hello) = seen_at(&["10.9.9.9:1", "10.9.9.9:2", "10.9.9.9:3"]);
     assert_eq!(external, Some("10.9.9.9:5999".parse().unwrap()));
     assert!(hello.contains("\"listen\":5999"), "of no use to others: {hello}");
+}
+
+#[test]
+fn whoever_dials_us_has_no_part_in_where_we_are() {
+    let mut net = Quality::at(vec![Some("10.0.0.1:5999".parse().unwrap())], &Setup::new(0, 1));
+    net.with_node(0, |node, now| {
+        let mut conns = Vec::new();
+        for (index, you) in ["9.9.9.9:1", "9.9.9.8:1"].iter().cycle().take(6).enumerate() {
+            let conn = node.dial(group(index), now).unwrap();
+            node.connected(conn, now);
+            node.received(conn, seeing(index, you).as_bytes(), now);
+            conns.push(conn);
+        }
+        let first = node.external_addr();
+        assert_eq!(first, Some("9.9.9.9:5999".parse().unwrap()), "three groups against three");
+        node.closed(conns[0], TransportError::Reset, now);
+        for index in 6..9 {
+            let conn = node.accepted(group(index), now).unwrap();
+            node.received(conn, seeing(index, "9.9.9.9:1").as_bytes(), now);
+        }
+        assert_eq!((node.external_addr(), node.peers().count()), (first, 8));
+        let conn = node.dial(group(9), now).unwrap();
+        node.connected(conn, now);
+        node.received(conn, seeing(9, "9.9.9.7:1").as_bytes(), now);
+        assert_eq!(
+            node.external_addr(),
+            Some("9.9.9.8:5999".parse().unwrap()),
+            "three against two"
+        );
+    });
 }
 
 #[test]

@@ -135,7 +135,10 @@ impl Node {
     /// A peer is up that was not.
     pub(super) fn arrived(&mut self, conn: ConnId) {
         self.overlay.is_lonely(self.peers.len(), self.now);
-        self.hear_where_we_are();
+        // Who dials us has no say in it, so there is nothing new to be looked for.
+        if self.links.get(conn).is_some_and(|link| link.side == Side::Dialer) {
+            self.hear_where_we_are();
+        }
         if self.overlay.purpose(conn) == Some(Probe::Rotation) {
             self.overlay.ended(conn);
             self.give_up_least_useful(conn);
