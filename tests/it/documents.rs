@@ -193,6 +193,43 @@ fn every_constant_stands_in_the_table_with_its_value() {
     }
 }
 
+/// Constants that other files use, and that say nothing of the protocol.
+const INSIDE: [(&str, &str); 8] = [
+    ("ADDRESS_COST", "what an address takes in memory, for the sum of all limits"),
+    ("BOOK_HEAD", "bytes at the start of a saved book"),
+    ("FEW", "bytes of lines looked at together at first"),
+    ("FIELDS", "how many fields the tables of messages have"),
+    ("GUEST_OBJECT", "`MAX_OBJECT` and `FRAME_COST`, for the sum of all limits"),
+    ("LARGEST", "the largest integer of JSON that is exact everywhere"),
+    ("MOST_DIGITS", "of that integer"),
+    ("RANGE_COST", "what a range takes in memory, for the sum of all limits"),
+];
+
+#[test]
+fn every_number_that_files_of_the_core_share_stands_in_the_table() {
+    let (document, core) = (read("PROTOCOL.md"), sources("proto/src"));
+    let table = rows(&document, "| constant | value |");
+    let told = table.iter().map(|(name, _)| *name).chain(INSIDE.map(|(name, _)| name));
+    let told: BTreeSet<&str> = told.collect();
+    let shared: Vec<&str> = core.values().flat_map(|text| shared_numbers(text)).collect();
+    assert!(shared.len() > 30, "{shared:?}");
+    none(shared.iter().filter(|name| !told.contains(*name)).map(|name| (*name).into()).collect());
+    for (name, _) in INSIDE {
+        assert!(shared.contains(&name), "no reason is needed for {name}");
+    }
+}
+
+/// The names of the constants of a source that are numbers or times and that other files see.
+fn shared_numbers(source: &str) -> impl Iterator<Item = &str> {
+    source.lines().filter_map(|line| {
+        let starts = ["pub const ", "pub(crate) const ", "pub(super) const "];
+        let (name, rest) =
+            starts.iter().find_map(|start| line.strip_prefix(start))?.split_once(": ")?;
+        let kind = rest.split_once(" =")?.0;
+        ["u8", "u16", "u32", "u64", "usize", "Duration"].contains(&kind).then_some(name)
+    })
+}
+
 /// Name and value of each constant of a source.
 fn constants(source: &str) -> impl Iterator<Item = (&str, &str)> {
     source.lines().filter_map(|line| {
