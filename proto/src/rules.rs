@@ -30,6 +30,8 @@ pub enum TreeRule {
     LargerWaits,
     /// But it does if it had it so much sooner.
     Sooner,
+    /// What had to be asked for is announced at once, by the larger too.
+    Hurry,
     /// A new link hears what is kept.
     GapsClose,
     /// A hole counts as announced by who brought a later number.
@@ -59,7 +61,7 @@ pub enum TreeRule {
 impl TreeRule {
     /// All of them.
     #[cfg(peerline_planted)]
-    pub const ALL: [Self; 23] = [
+    pub const ALL: [Self; 24] = [
         Self::BothEnds,
         Self::SharedGraft,
         Self::SmallestPrunes,
@@ -71,6 +73,7 @@ impl TreeRule {
         Self::Patience,
         Self::LargerWaits,
         Self::Sooner,
+        Self::Hurry,
         Self::GapsClose,
         Self::Holes,
         Self::KnownSkipped,

@@ -132,6 +132,11 @@ impl Repair {
         self.due.insert((want.due, key));
     }
 
+    /// Whether somebody was asked for it.
+    pub(crate) fn was_asked(&self, key: &Key) -> bool {
+        self.wants.get(key).is_some_and(|want| want.asked > 0)
+    }
+
     /// It came. Who had announced it before.
     pub(crate) fn came(&mut self, key: &Key) -> Vec<Announcer> {
         let Some(want) = self.wants.remove(key) else { return Vec::new() };

@@ -88,6 +88,8 @@ pub(crate) struct Trees {
     announce: [Option<Instant>; 2],
     /// Links that had no room for an announcement, and when they are asked again.
     postponed: BTreeSet<(Instant, Index)>,
+    /// What the cache holds before this place is announced without waiting.
+    hurried: u64,
     capacity: usize,
     pub(super) rules: Rules,
 }
@@ -106,6 +108,7 @@ impl Trees {
             repair: Repair::new(limits.wanted, limits.repair_for),
             announce: [None; 2],
             postponed: BTreeSet::new(),
+            hurried: 0,
             capacity: limits.streams,
             rules: limits.rules(),
         }
@@ -278,6 +281,11 @@ impl Trees {
         now: Instant,
         out: &mut Vec<Order>,
     ) -> Entry {
+        if self.repair.was_asked(&key) && self.rules.has(TreeRule::Hurry) {
+            // Where our tree is cut, those of the nodes around us may be.
+            self.hurried = self.cache.end().saturating_add(1);
+            self.announce = [Some(now); 2];
+        }
         let announcers = self.repair.came(&key);
         let is_first = self.note_first(key, now);
         let Some(index) = self.indices.get(&conn).copied() else {
@@ -687,7 +695,7 @@ impl Trees {
         let (mut ids, mut upto, mut more) = (0, link.announced.max(self.cache.start()), false);
         for (place, entry) in self.cache.from(link.announced) {
             let known = entry.have.has(index);
-            let ripe = now.saturating_since(entry.at) >= ripe;
+            let ripe = place < self.hurried || now.saturating_since(entry.at) >= ripe;
             if !ripe || !(known || (ids < MOST_IDS && add(&mut ranges, entry, now))) {
                 more = true;
                 break;

@@ -44,6 +44,7 @@ pub fn run(rule: TreeRule, holds: bool, count: usize, seed: u64) -> String {
         TreeRule::LargerWaits | TreeRule::Sooner | TreeRule::KnownSkipped => {
             some(&setup, 10, 60)[1].to_string()
         }
+        TreeRule::Hurry => format!("{:?}", crash(&setup, 80)[0]),
         TreeRule::GapsClose => late_link(&setup),
         TreeRule::Holes => trickle(&setup, count / 100, 50).to_string(),
         TreeRule::SuspectOut => {

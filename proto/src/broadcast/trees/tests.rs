@@ -304,6 +304,24 @@ fn the_larger_id_waits_and_is_silent_about_what_the_other_announced() {
 }
 
 #[test]
+fn what_had_to_be_asked_for_is_announced_at_once_by_the_larger_id_too() {
+    let mut trees = Trees::new(&Limits::default());
+    (0..3).for_each(|slot| trees.link_up(conn(slot), true, Instant::ZERO));
+    let mut bench = Bench { trees, now: Instant::ZERO, out: Vec::new() };
+    bench.gets(1, 0);
+    bench.trees.on_prune(conn(1), Some(stream(9)));
+    bench.hears_of(2, 2);
+    bench.pass(300);
+    bench.tends();
+    bench.gets(2, 2);
+    assert_eq!(bench.announces(1), [(2, 2)]);
+    bench.hears_of(3, 0);
+    bench.gets(3, 2);
+    bench.pass(20);
+    assert_eq!(bench.announces(1), [], "nobody was asked for this one");
+}
+
+#[test]
 fn a_new_link_hears_what_is_kept() {
     let mut bench = Bench::new(1);
     (1..=5).for_each(|seq| drop(bench.gets(seq, 0)));
