@@ -43,6 +43,17 @@ impl Bits {
         }
     }
 
+    /// The next number behind this one; behind the last comes the first again.
+    pub(crate) fn next_after(&self, index: Index) -> Option<Index> {
+        if self.low == 0 && self.high.iter().all(|word| *word == 0) {
+            return None;
+        }
+        let words = Index::try_from(self.high.len().saturating_add(1)).unwrap_or(Index::MAX);
+        let end = words.saturating_mul(WIDTH);
+        let mut numbers = (index.saturating_add(1)..end).chain(0..=index);
+        numbers.find(|number| self.has(*number))
+    }
+
     fn word(&mut self, word: usize) -> Option<&mut u128> {
         if word == 0 { Some(&mut self.low) } else { self.high.get_mut(word.saturating_sub(1)) }
     }
@@ -69,5 +80,14 @@ mod tests {
             assert!(!bits.has(index));
         }
         assert!(bits.has(1) && bits.has(129));
+    }
+
+    #[test]
+    fn behind_the_last_number_comes_the_first_again() {
+        let mut bits = Bits::default();
+        assert_eq!(bits.next_after(5), None);
+        assert!(bits.set(3) && bits.set(300));
+        let next = [0, 3, 299, 300, 5000].map(|index| bits.next_after(index));
+        assert_eq!(next, [3, 300, 300, 3, 3].map(Some));
     }
 }

@@ -4,16 +4,18 @@
 //! of its announcers in turn, until it is served or given up. Each round of them takes twice as
 //! long as the one before: who announces what he does not serve, or what does not exist, would
 //! else have us ask ten times a second. And who announces least is heard when there is no room.
+//! Of the first few announcers it is kept how early they were; the others are asked after them, or
+//! as many liars could keep a broadcast from us by being first.
 
 use alloc::collections::{BTreeMap, BTreeSet};
 use alloc::vec::Vec;
 use core::time::Duration;
 
-use super::bits::Index;
+use super::bits::{Bits, Index};
 use super::cache::Key;
 use crate::time::Instant;
 
-/// Announcers remembered of one broadcast. More than are needed to find one that serves.
+/// Announcers of one broadcast of which it is remembered how early they were.
 const ANNOUNCERS: usize = 8;
 /// Broadcasts looked at for one that gives way to another. Of a flood, nearly each one does.
 const LOOKED_AT: usize = 64;
@@ -32,12 +34,52 @@ pub(crate) struct Announcer {
 #[cfg_attr(feature = "testing", derive(Hash))]
 struct Want {
     announcers: Vec<Announcer>,
+    /// Who announced it when there was no more room, and who of them was asked last.
+    others: Bits,
+    other: Index,
     /// Whom to ask next.
     turn: usize,
-    /// How often somebody was asked.
+    /// How often one of the first was asked.
     asked: u32,
     due: Instant,
     until: Instant,
+}
+
+impl Want {
+    /// Others take the place of announcers that are gone.
+    fn fill(&mut self) {
+        while self.announcers.len() < ANNOUNCERS {
+            let Some(index) = self.others.next_after(self.other) else { return };
+            self.others.clear(index);
+            // As late as can be: nobody knows any more.
+            self.announcers.push(Announcer { index, could: self.until });
+        }
+    }
+
+    /// Whom to ask now, of those who are there, and in which round: the first announcers in turn,
+    /// and after each round of them the others, each once.
+    fn next(&mut self, is_there: impl Fn(Index) -> bool) -> Option<(Index, u32)> {
+        let count = self.announcers.len();
+        let round = |asked: u32| asked.checked_div(u32::try_from(count).unwrap_or(u32::MAX));
+        while self.turn >= count {
+            let Some(index) = self.others.next_after(self.other) else { break };
+            self.others.clear(index);
+            self.other = index;
+            if is_there(index) {
+                return Some((index, round(self.asked.saturating_sub(1))?));
+            }
+        }
+        let turns = (0..count).filter_map(|step| {
+            let turn = self.turn.saturating_add(step).checked_rem(count)?;
+            let index = self.announcers.get(turn)?.index;
+            is_there(index).then_some((turn, index))
+        });
+        let (turn, index) = turns.into_iter().next()?;
+        self.turn = turn.saturating_add(1);
+        let asked = self.asked;
+        self.asked = asked.saturating_add(1);
+        Some((index, round(asked)?))
+    }
 }
 
 /// All that is missing.
@@ -87,6 +129,8 @@ impl Repair {
             if !known && want.announcers.len() < ANNOUNCERS {
                 want.announcers.push(announcer);
                 self.hurry(key, now + patience);
+            } else if !known {
+                want.others.set(announcer.index);
             }
             return true;
         }
@@ -97,7 +141,8 @@ impl Repair {
         self.shares.insert(announcer.index, share.saturating_add(1));
         let (due, until) = (now + patience, now + self.give_up);
         let announcers = Vec::from([announcer]);
-        self.wants.insert(key, Want { announcers, turn: 0, asked: 0, due, until });
+        let (others, other) = (Bits::default(), 0);
+        self.wants.insert(key, Want { announcers, others, other, turn: 0, asked: 0, due, until });
         self.due.insert((due, key));
         true
     }
@@ -137,7 +182,7 @@ impl Repair {
         self.wants.get(key).is_some_and(|want| want.asked > 0)
     }
 
-    /// It came. Who had announced it before.
+    /// It came. Who were the first that had announced it before.
     pub(crate) fn came(&mut self, key: &Key) -> Vec<Announcer> {
         let Some(want) = self.wants.remove(key) else { return Vec::new() };
         self.due.remove(&(want.due, *key));
@@ -147,8 +192,10 @@ impl Repair {
 
     /// A link has it no longer. Whoever is left is asked; if nobody is, it is given up.
     pub(crate) fn has_not(&mut self, key: &Key, index: Index) {
-        let Some(want) = self.wants.get(key) else { return };
-        if want.announcers.iter().all(|announcer| announcer.index == index) {
+        let Some(want) = self.wants.get_mut(key) else { return };
+        want.others.clear(index);
+        let is_alone = want.others.next_after(0).is_none();
+        if is_alone && want.announcers.iter().all(|announcer| announcer.index == index) {
             self.came(key);
             return;
         }
@@ -159,6 +206,7 @@ impl Repair {
         }
         let Some(want) = self.wants.get_mut(key) else { return };
         want.announcers.retain(|announcer| announcer.index != index);
+        want.fill();
         if let Some(first) = want.announcers.first().filter(|_| was_first) {
             let share = self.shares.entry(first.index).or_default();
             *share = share.saturating_add(1);
@@ -191,21 +239,13 @@ impl Repair {
             let (at, key) = self.due.first().copied().filter(|(at, _)| *at <= now)?;
             self.due.remove(&(at, key));
             let Some(want) = self.wants.get_mut(&key) else { continue };
-            let count = want.announcers.len();
-            let turns = (0..count).filter_map(|step| {
-                let turn = want.turn.saturating_add(step).checked_rem(count)?;
-                let index = want.announcers.get(turn)?.index;
-                Some((turn, index, wait(index)?))
-            });
-            let next = turns.into_iter().next();
-            let Some((turn, index, patience)) = next.filter(|_| now < want.until) else {
+            let next = want.next(|index| wait(index).is_some()).filter(|_| now < want.until);
+            let next = next.and_then(|(index, round)| Some((index, round, wait(index)?)));
+            let Some((index, round, patience)) = next else {
                 self.came(&key);
                 continue;
             };
-            want.turn = turn.saturating_add(1);
-            let rounds = want.asked.checked_div(u32::try_from(count).unwrap_or(u32::MAX));
-            let longer = 1_u32.checked_shl(rounds.unwrap_or_default()).unwrap_or(u32::MAX);
-            want.asked = want.asked.saturating_add(1);
+            let longer = 1_u32.checked_shl(round).unwrap_or(u32::MAX);
             want.due = now + patience.saturating_mul(longer);
             let due = want.due;
             self.due.insert((due, key));
@@ -219,6 +259,8 @@ impl Repair {
         let due = &mut self.due;
         self.wants.retain(|key, want| {
             want.announcers.retain(|announcer| announcer.index != index);
+            want.others.clear(index);
+            want.fill();
             let Some(first) = want.announcers.first() else {
                 due.remove(&(want.due, *key));
                 return false;
@@ -287,6 +329,30 @@ mod tests {
         assert_eq!(repair.ask(at(20_300), always), Some((key(1), 2)), "somebody new is asked");
         assert!(asked(&mut repair, 20_310, 40_000) <= 8);
         assert_eq!(repair.len(), 0);
+    }
+
+    #[test]
+    fn announcers_beyond_the_first_few_are_asked_after_them() {
+        let mut repair = repair();
+        assert!((1..=11).all(|link| repair.announced(key(1), by(link), PATIENCE, at(0))));
+        repair.forget(9);
+        let mut asked = (300..2_000).step_by(100).filter_map(|now| repair.ask(at(now), always));
+        let first: Vec<Index> = asked.by_ref().take(11).map(|(_, link)| link).collect();
+        assert_eq!(first, [1, 2, 3, 4, 5, 6, 7, 8, 10, 11, 1], "and then from the beginning");
+        (1..=8).for_each(|link| repair.has_not(&key(1), link));
+        assert_eq!(repair.len(), 0, "the others were asked");
+    }
+
+    #[test]
+    fn others_take_the_place_of_announcers_that_are_gone() {
+        let mut repair = repair();
+        assert!((1..=10).all(|link| repair.announced(key(1), by(link), PATIENCE, at(0))));
+        (1..=8).for_each(|link| repair.has_not(&key(1), link));
+        assert_eq!((repair.len(), repair.share(9)), (1, 1));
+        repair.forget(9);
+        assert_eq!((repair.ask(at(300), always), repair.share(10)), (Some((key(1), 10)), 1));
+        repair.forget(10);
+        assert_eq!((repair.len(), repair.shares.len()), (0, 0));
     }
 
     #[test]

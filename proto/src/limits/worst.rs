@@ -17,7 +17,7 @@ const STREAM_COST: usize = 192;
 /// Bytes of a stream's tree.
 const TREE_COST: usize = 1088;
 /// Bytes of a broadcast that is looked for, and of those who announced it.
-const WANT_COST: usize = 416;
+const WANT_COST: usize = 512;
 /// Bytes of a broadcast that waits for a verdict, or was not accepted, beyond its line.
 const VERDICT_COST: usize = 448;
 /// Bytes of one missing range.
@@ -69,7 +69,7 @@ impl Limits {
     /// use peerline_proto::Limits;
     ///
     /// let bytes = Limits::default().worst_case_node(64 * 1024);
-    /// assert_eq!(bytes >> 20, 477, "in MiB, by default");
+    /// assert_eq!(bytes >> 20, 478, "in MiB, by default");
     /// ```
     pub fn worst_case_node(&self, read: usize) -> usize {
         sum(self.worst_case_parts(read).map(|(_, bytes)| bytes))
@@ -103,7 +103,7 @@ impl Limits {
             ("discouraged", self.discouraged.saturating_mul(ID_COST)),
             ("streams", self.streams.saturating_mul(sum([STREAM_COST, tree, holes]))),
             ("cache", sum([self.cache, kept, peers.saturating_mul(TOGETHER)])),
-            ("wanted", self.wanted.saturating_mul(WANT_COST)),
+            ("wanted", self.wanted.saturating_mul(WANT_COST.saturating_add(bits))),
             ("recent ids", self.recent_ids.saturating_mul(4).saturating_mul(ID_COST)),
             ("verdicts", self.verdicts.saturating_mul(bits.saturating_add(2 * VERDICT_COST))),
             ("judged", self.verdict_bytes),
