@@ -168,13 +168,18 @@ impl Tree {
         self.count_win(over.best.map(|(winner, _)| winner), rules, race.at)
     }
 
+    /// Whether a link may be in races: one that is banned keeps nobody else from winning.
+    pub(super) fn may_win(&self, index: Index, rules: Rules, now: Instant) -> bool {
+        let is_banned = self.banned.get(&index).is_some_and(|(until, _)| now < *until);
+        !(is_banned && rules.has(TreeRule::Ban))
+    }
+
     /// Counts a win of a link, if any; returns the link if it has won often enough.
     fn count_win(&mut self, winner: Option<Index>, rules: Rules, now: Instant) -> Option<Index> {
         if self.candidate.is_some() {
             return None;
         }
-        let banned = |index: &Index| self.banned.get(index).is_some_and(|(until, _)| now < *until);
-        let may_win = |winner: &Index| !(banned(winner) && rules.has(TreeRule::Ban));
+        let may_win = |winner: &Index| self.may_win(*winner, rules, now);
         let winner = winner.filter(may_win).filter(|winner| self.parent != Some(*winner));
         let Some(winner) = winner else {
             self.wins = None;

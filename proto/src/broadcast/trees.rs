@@ -291,7 +291,7 @@ impl Trees {
             // By a connection that lost to another one: it is nobody's way.
             return Entry { key, frame, at: now, from: None, have: Bits::default() };
         };
-        let best = self.best(&announcers, index, now);
+        let best = self.best(key.0, &announcers, index, now);
         let rules = self.rules;
         let race = Race { key, at: now, best };
         let winner = self.tree(key.0).and_then(|tree| {
@@ -442,8 +442,16 @@ impl Trees {
 
     /// The announcer that could have pushed a broadcast first, and clearly before the link by which
     /// it came.
-    fn best(&self, by: &[Announcer], from: Index, now: Instant) -> Option<(Index, Instant)> {
-        let others = by.iter().filter(|announcer| announcer.index != from);
+    fn best(
+        &self,
+        stream: StreamId,
+        by: &[Announcer],
+        from: Index,
+        now: Instant,
+    ) -> Option<(Index, Instant)> {
+        let tree = self.trees.get(&stream);
+        let may_win = |index| tree.is_none_or(|tree| tree.may_win(index, self.rules, now));
+        let others = by.iter().filter(|other| other.index != from && may_win(other.index));
         let best = others.min_by_key(|announcer| announcer.could)?;
         self.is_sooner(best.index, best.could, now).then_some((best.index, best.could))
     }
@@ -514,6 +522,7 @@ impl Trees {
         let (at, from) = (entry.at, entry.from);
         if from.is_some_and(|from| from != index) && self.is_sooner(index, theirs, at) {
             let tree = self.trees.get_mut(&key.0);
+            let tree = tree.filter(|tree| tree.may_win(index, rules, now));
             let race = tree.and_then(|tree| tree.race.as_mut()).filter(|race| race.key == key);
             race.into_iter().for_each(|race| race.enter(index, theirs));
             self.shared.enter(key, index, theirs);

@@ -214,6 +214,35 @@ fn three_wins_running_graft_and_a_candidate_that_brings_nothing_is_banned() {
     assert_eq!(later, [(1, false)]);
 }
 
+/// Link 0 brings it, and before or after that links 1 and 2 announce it, link 1 as the first.
+fn a_race(bench: &mut Bench, seq: u64, is_after: bool) -> Vec<(usize, bool)> {
+    let announce = |bench: &mut Bench, (link, hold)| {
+        let (key, hold) = ((stream(9), seq), Duration::from_millis(hold));
+        match is_after {
+            true => bench.trees.announced_known(key, conn(link), hold, bench.now),
+            false => assert!(bench.trees.announced_new(key, conn(link), hold, bench.now)),
+        }
+    };
+    let mut orders = if is_after { bench.gets(seq, 0) } else { Vec::new() };
+    bench.pass(20);
+    [(1, 150), (2, 100)].into_iter().for_each(|who| announce(bench, who));
+    if !is_after {
+        orders = bench.gets(seq, 0);
+    }
+    bench.pass(200);
+    grafted(&orders)
+}
+
+#[test]
+fn a_banned_link_that_is_always_first_keeps_no_other_from_winning() {
+    for is_after in [false, true] {
+        let mut bench = Bench::new(3);
+        bench.gets(1, 0);
+        let grafts = (2..25).flat_map(|seq| a_race(&mut bench, seq, is_after));
+        assert_eq!(grafts.collect::<Vec<_>>(), [(1, false), (2, false)], "{is_after}");
+    }
+}
+
 #[test]
 fn a_candidate_of_a_stream_that_speaks_rarely_has_its_time_when_it_speaks() {
     let mut bench = Bench::new(2);
