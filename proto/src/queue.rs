@@ -130,16 +130,23 @@ impl Staged {
     /// A frame is to follow. If the last one came with others, and neither the one before it nor
     /// the next is one of these, it keeps no more than itself in memory.
     fn part_last(&mut self, next: &Frame) {
-        let second = self.rest.len().checked_sub(2);
-        let before = match second {
+        let last = self.rest.back().or(self.first.as_ref()).and_then(Piece::shared);
+        let is_parted = last.is_some_and(|last| {
+            let is_with = |other: &Frame| last.is_with(other);
+            !last.is_alone() && !is_with(next) && !self.before_last().is_some_and(is_with)
+        });
+        if let Some(Piece::Shared(last)) = self.last_mut().filter(|_| is_parted) {
+            *last = last.clone().alone();
+        }
+    }
+
+    /// The frame before the last one, if others may share it.
+    fn before_last(&self) -> Option<&Frame> {
+        let before = match self.rest.len().checked_sub(2) {
             Some(index) => self.rest.get(index),
             None => self.first.as_ref().filter(|_| !self.rest.is_empty()),
         };
-        let before = before.and_then(Piece::shared).cloned();
-        let Some(Piece::Shared(last)) = self.last_mut() else { return };
-        if !last.is_alone() && !last.is_with(next) && before.is_none_or(|b| !last.is_with(&b)) {
-            *last = last.clone().alone();
-        }
+        before.and_then(Piece::shared)
     }
 
     fn last_mut(&mut self) -> Option<&mut Piece> {
