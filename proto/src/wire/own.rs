@@ -10,6 +10,7 @@ use crate::message::{Frame, Payload};
 use crate::seen::StreamId;
 use crate::time::UnixTime;
 use crate::wire::encode::Line;
+use crate::wire::json::LARGEST;
 
 /// Bytes kept from one line to the next: most lines, and little beside what a node holds.
 const KEPT: usize = 16 * 1024;
@@ -20,6 +21,8 @@ pub(crate) struct OwnLine {
     text: String,
     /// Whose line it is, and how many bytes of it say so.
     of: Option<(StreamId, usize)>,
+    /// The number of the last line, and its digits.
+    number: (u64, String),
     /// What stands between the number and the body, and what that was made of.
     middle: String,
     made_of: Option<(UnixTime, String)>,
@@ -44,6 +47,7 @@ impl OwnLine {
         body: &Payload,
         limit: usize,
     ) -> Result<Frame, usize> {
+        self.write_number(seq);
         self.write_middle(time, kind);
         let buffer = core::mem::take(&mut self.text);
         let mut line = match self.of.filter(|(of, _)| *of == stream) {
@@ -52,7 +56,7 @@ impl OwnLine {
         };
         let begun = line.len();
         line.reserve(self.middle.len().saturating_add(body.as_str().len()));
-        line.digits(seq);
+        line.raw(&self.number.1);
         line.raw(&self.middle);
         line.raw(body.as_str());
         let text = line.text_with_end();
@@ -70,6 +74,22 @@ impl OwnLine {
         line.number("epoch", u64::from(epoch));
         line.key("seq");
         line
+    }
+
+    /// Most numbers differ from the one before in their last digit alone.
+    fn write_number(&mut self, seq: u64) {
+        let (last, digits) = &mut self.number;
+        let is_next = seq <= LARGEST && Some(seq) == last.checked_add(1);
+        let digit = digits.pop().filter(|digit| is_next && *digit != '9');
+        match digit.and_then(|digit| char::from_digit(digit.to_digit(10)? + 1, 10)) {
+            Some(digit) => digits.push(digit),
+            None => {
+                let mut line = Line::continued(core::mem::take(digits), 0);
+                line.digits(seq);
+                *digits = line.into_text();
+            }
+        }
+        *last = seq;
     }
 
     fn write_middle(&mut self, time: UnixTime, kind: &str) {
@@ -94,6 +114,7 @@ mod tests {
     use super::*;
     use crate::id::NodeId;
     use alloc::format;
+    use alloc::string::ToString;
 
     fn expected(id: NodeId, epoch: u32, seq: u64, time: u64, kind: &str, body: &str) -> String {
         format!(
@@ -123,6 +144,16 @@ mod tests {
             assert_eq!(line.write(number, at, kind, &payload, len - 1), Err(len));
             let frame = line.write(number, at, kind, &payload, len).unwrap();
             assert_eq!(frame.as_bytes(), text.as_bytes());
+        }
+    }
+
+    #[test]
+    fn numbers_are_written_whatever_came_before() {
+        let mut line = OwnLine::default();
+        let runs = [0..210, 9_998..10_003, 7..12, 11..12, LARGEST - 2..LARGEST + 3];
+        for seq in runs.into_iter().flatten().chain([0, u64::MAX, 0, 1]) {
+            line.write_number(seq);
+            assert_eq!(line.number.1, seq.min(LARGEST).to_string());
         }
     }
 
