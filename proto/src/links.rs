@@ -376,10 +376,12 @@ impl Links {
             link.progress = now;
         }
         let cost = frame.len().saturating_add(FRAME_COST);
-        stats.skipped += self.relieve(cost, class.victim());
         let control = class == Class::Control;
-        if !control && self.queued.saturating_add(cost) > self.queued_total {
-            return Err(Full { queued: self.queued, limit: self.queued_total });
+        if self.is_over(cost) {
+            stats.skipped += self.relieve(cost, class.victim());
+            if !control && self.is_over(cost) {
+                return Err(Full { queued: self.queued, limit: self.queued_total });
+            }
         }
         let limit = if control { self.control_limit() } else { self.send_queue };
         #[cfg(peerline_planted)]
@@ -393,12 +395,18 @@ impl Links {
         Ok(())
     }
 
+    /// Whether so many bytes more are too many for all queues together.
+    fn is_over(&self, cost: usize) -> bool {
+        self.queued.saturating_add(cost) > self.queued_total
+    }
+
     fn control_limit(&self) -> usize {
         self.send_queue.saturating_add(self.control_reserve)
     }
 
     /// Pushes a frame, keeps the total, and asks for a write if none was under way. Returns how
     /// many frames of lower class gave way.
+    #[inline] // what it looks up was just looked up
     fn push(
         &mut self,
         conn: ConnId,
@@ -414,7 +422,7 @@ impl Links {
         if was_empty {
             self.actions.push_back(Action::Send { conn });
         }
-        Ok(self.gave_way(conn, dropped))
+        Ok(if dropped.is_empty() { 0 } else { self.gave_way(conn, dropped) })
     }
 
     /// Keeps what gave way, to be announced. Returns how many frames that is.
@@ -434,9 +442,6 @@ impl Links {
     /// queue again. Returns how many frames gave way.
     fn relieve(&mut self, cost: usize, victim: Class) -> u64 {
         let mut dropped = 0_u64;
-        if self.queued.saturating_add(cost) <= self.queued_total {
-            return 0;
-        }
         let goal = self.queued_total.saturating_sub(self.queued_total / 16).saturating_sub(cost);
         while self.queued > goal {
             let links = (0..).zip(&mut self.slots).filter_map(|(index, slot)| {
