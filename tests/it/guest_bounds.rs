@@ -194,6 +194,49 @@ fn guests_that_read_slowly_leave_room_for_peers() {
 }
 
 #[test]
+fn a_guest_that_reads_slowly_gets_a_long_reply_whole() {
+    let (mut net, host) = setup(|_| {});
+    let (stranger, to) = slow_guests(&mut net, host, 1)[0];
+    let file = body(2 * MIB);
+    net.with(host, |node, now| node.reply(to, "REPL", &file, true, now)).unwrap();
+    let mut read = 0;
+    for _ in 0..50 {
+        read += net.sip(stranger, MIB).len();
+        net.run_for(SECOND);
+    }
+    assert_eq!(read, 2 * MIB + 8, "64 KiB a second");
+}
+
+#[test]
+fn a_slow_guest_that_leaves_much_gives_way_to_another() {
+    let (mut net, host) = setup(|_| {});
+    let guests = slow_guests(&mut net, host, 3);
+    let file = body(16 * MIB - 200);
+    let reply = |net: &mut Net, guest: usize| {
+        net.with(host, |node, now| node.reply(guests[guest].1, "REPL", &file, true, now))
+    };
+    reply(&mut net, 0).unwrap();
+    reply(&mut net, 1).unwrap();
+    net.run_for(3 * SECOND);
+    let refused = reply(&mut net, 2).unwrap_err().to_string();
+    assert!(refused.ends_with(" bytes wait on the way; the limit is 33554432"), "{refused}");
+    let sip = |net: &mut Net, guest: usize| {
+        let read = net.sip(guests[guest].0, MIB).len();
+        net.run_for(SECOND / 2);
+        read
+    };
+    assert!(sip(&mut net, 0) > 60_000 && sip(&mut net, 1) > 60_000 && sip(&mut net, 1) > 60_000);
+    net.run_for(3 * SECOND);
+    assert_eq!(net.sockets(host), 3, "both may go on reading");
+    reply(&mut net, 2).unwrap();
+    assert_eq!((net.sockets(host), net.node(host).stats().lost_at_close), (2, 1));
+    net.run_for(SECOND);
+    assert!(sip(&mut net, 1) > 60_000 && sip(&mut net, 2) > 60_000, "who left most gave way");
+    net.run_for(6 * SECOND);
+    assert_eq!(net.sockets(host), 0, "readers that stop are given up as any other");
+}
+
+#[test]
 fn a_peer_hears_that_there_is_room_while_guests_have_their_part() {
     let (mut net, host) = setup(|_| {});
     let peers = [net.add(), net.add()];
@@ -219,6 +262,37 @@ fn a_peer_hears_that_there_is_room_while_guests_have_their_part() {
         .iter()
         .any(|event| matches!(event, Event::Writable { peer } if *peer == net.id(peers[0])));
     assert!(told, "one peer reads again; the other does not, nor do the guests");
+}
+
+#[test]
+fn a_guest_is_asked_however_much_waits_for_others() {
+    let (mut net, host) = setup(|limits| (limits.queued_total, limits.send_queue) = (MIB, MIB));
+    let peer = net.add();
+    net.dial(host, peer);
+    net.run_for(SECOND);
+    net.read(peer, false);
+    let id = net.id(peer);
+    let mut fill = |len| {
+        while net.with(host, |node, now| node.send(&id, "WORD", &body(len), now)).is_ok() {}
+    };
+    [100_000, 1000, 1].into_iter().for_each(&mut fill);
+    net.lure(place(1));
+    net.with(host, |node, now| node.join(place(1), Dialect::Btpeer, now)).unwrap();
+    net.run_for(SECOND);
+    let visit = net.lured(place(1))[0];
+    assert_eq!(
+        net.heard_bytes(visit),
+        frame("NAME", b""),
+        "a peer that does not read is no hurdle"
+    );
+    let before = net.node(host).stats().skipped;
+    let asks = net.intrude(host, place(2));
+    net.say(asks, frame("NAME", b""));
+    net.run_for(SECOND);
+    let place = net.addr(host);
+    let named = frame("REPL", place.to_string().as_bytes());
+    assert_eq!(net.heard_bytes(asks), named, "nor for who asks us");
+    assert_eq!(net.node(host).stats().skipped, before);
 }
 
 // ---- how often they speak

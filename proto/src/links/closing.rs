@@ -38,7 +38,9 @@ impl Links {
     }
 
     /// Ends a connection in order: what is queued goes out, then `bye`, then our half is shut and
-    /// the other's end awaited, all of it not after `latest`.
+    /// the other's end awaited, all of it not after `latest`. A guest that we answered may go on
+    /// reading as long as an exchange takes: a file is more than a slow line carries in
+    /// `flush_timeout`.
     pub(crate) fn close(
         &mut self,
         conn: ConnId,
@@ -54,8 +56,12 @@ impl Links {
         self.resume(conn, now);
         self.greeted(conn);
         drop(self.take_question(conn));
-        let until = (now + self.flush_timeout).min(latest);
+        let flush = self.flush_timeout;
+        let answered = flush.max(self.guest_timeout);
+        let until = (now + flush).min(latest);
         let Some(link) = self.get_mut(conn) else { return };
+        let is_answered = matches!(link.phase, Phase::Guest(Exchange::Answering { .. }));
+        let latest = if is_answered { (now + answered).min(latest) } else { until };
         let ended = match &link.phase {
             Phase::Ready(ready) => ready.superseded.is_some_and(|superseded| superseded.ended),
             Phase::Guest(Exchange::Answering { ended, .. }) => *ended,
@@ -65,7 +71,8 @@ impl Links {
             | Phase::Closing(_) => false,
         };
         let (since, is_loser) = (now, loser.is_some());
-        link.phase = Phase::Closing(Closing { since, until, finished: false, ended, loser });
+        link.phase =
+            Phase::Closing(Closing { since, until, latest, finished: false, ended, loser });
         if !is_loser {
             link.read_no_more();
         }
@@ -98,10 +105,14 @@ impl Links {
     }
 
     pub(super) fn finish_if_flushed(&mut self, conn: ConnId, now: Instant) {
-        let linger = self.linger;
+        let (linger, flush) = (self.linger, self.flush_timeout);
         let Some(link) = self.get_mut(conn) else { return };
         let flushed = link.queue.is_empty();
         let Phase::Closing(closing) = &mut link.phase else { return };
+        if !flushed {
+            let read_on = (link.progress + flush).min(closing.latest);
+            closing.until = closing.until.max(read_on);
+        }
         if !flushed || closing.finished {
             return;
         }

@@ -9,7 +9,7 @@ use alloc::vec::Vec;
 use super::{Link, Links};
 use crate::action::Action;
 use crate::id::ConnId;
-use crate::limits::MAX_BROADCAST_LINE;
+use crate::limits::{GUEST_OBJECT, MAX_BROADCAST_LINE};
 use crate::queue::{FRAME_COST, Full};
 use crate::session::btpeer::Exchange;
 use crate::session::{Call, Callee, Phase};
@@ -79,6 +79,24 @@ impl Links {
         Ok(())
     }
 
+    /// The guest that gives way when there is no room for so many bytes: of those that have had
+    /// `flush_timeout` to read their last answer, the one that left most. None, if all of them
+    /// together would not be enough.
+    pub(crate) fn guest_to_give_way(&self, len: usize, now: Instant) -> Option<ConnId> {
+        let cost = len.saturating_add(FRAME_COST);
+        let over = |queued: usize, limit| queued.saturating_add(cost).saturating_sub(limit);
+        let over_part = over(self.guest_queued, self.guest_limit);
+        let over = over_part.max(over(self.queued, self.queued_total));
+        let slow = self.iter().filter(|(_, link)| match &link.phase {
+            Phase::Closing(closing) => link.of_guest && now >= closing.since + self.flush_timeout,
+            Phase::Dialing { .. } | Phase::Greeting(_) | Phase::Ready(_) | Phase::Guest(_) => false,
+        });
+        let slow: Vec<(ConnId, usize)> = slow.map(|(conn, link)| (conn, link.charged())).collect();
+        let left = slow.iter().fold(0, |sum: usize, (_, left)| sum.saturating_add(*left));
+        let most = slow.into_iter().max_by_key(|(_, left)| *left);
+        most.filter(|_| over > 0 && left >= over).map(|(conn, _)| conn)
+    }
+
     /// Bytes that wait for guests, and their bound: those of the application, and for each guest
     /// twice what control lines may have, for the longest list.
     #[cfg(feature = "testing")]
@@ -107,7 +125,10 @@ impl Links {
         question
     }
 
-    /// Queues a guest's bytes behind those that wait, up to `limit` in all.
+    /// Queues a guest's bytes behind those that wait, up to `limit` in all. The first words on a
+    /// connection, if they are as short as one object of chat, go past the bound of all queues
+    /// together, as control lines do: without them there would be no exchange to wait for. The sum
+    /// of all limits counts them with the connection.
     ///
     /// # Errors
     /// [`Full`] when there is no room for them in its queue or in all together. A connection that
@@ -124,7 +145,8 @@ impl Links {
         };
         let (before, was_empty) = (link.charged(), link.queue.is_empty());
         let cost = bytes.len().saturating_add(FRAME_COST);
-        if self.queued.saturating_add(cost) > self.queued_total {
+        let is_short = was_empty && cost <= GUEST_OBJECT;
+        if !is_short && self.queued.saturating_add(cost) > self.queued_total {
             return Err(Full { queued: self.queued, limit: self.queued_total });
         }
         let Some(link) = self.get_mut(conn) else { return Ok(()) };

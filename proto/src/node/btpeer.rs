@@ -21,7 +21,7 @@ use crate::limits::MAX_GUEST_NAME;
 use crate::message::Payload;
 use crate::node::Node;
 use crate::node::part::Parting;
-use crate::queue::FRAME_COST;
+use crate::queue::{FRAME_COST, Full};
 use crate::session::btpeer::{Errand, Exchange, Visit};
 use crate::session::{Call, Phase};
 use crate::time::Instant;
@@ -201,7 +201,7 @@ impl Node {
             return Some(Err(ReplyError::TooLarge { len, limit }));
         }
         let frame = btpeer::encode(kind, &payload).unwrap_or_default();
-        let room = self.links.room_for_guests(frame.len()).map_err(|(_, full)| full);
+        let room = self.make_room_for_guests(frame.len()).map_err(|(_, full)| full);
         let queued =
             room.and_then(|()| self.links.enqueue_bytes(conn, frame, self.guest_queue(), self.now));
         if let Err(full) = queued {
@@ -231,6 +231,14 @@ impl Node {
         if self.links.enqueue_bytes(conn, frame, self.guest_queue(), self.now).is_err() {
             self.stats.skipped += 1;
         }
+    }
+
+    /// Sees that so many bytes may wait for a guest: others that read slowly give way.
+    fn make_room_for_guests(&mut self, len: usize) -> Result<(), (&'static str, Full)> {
+        while let Some(slow) = self.links.guest_to_give_way(len, self.now) {
+            self.let_go(slow);
+        }
+        self.links.room_for_guests(len)
     }
 
     /// Bytes that may wait for one guest: the longest frame, and the short ones around it.
@@ -316,7 +324,7 @@ impl Node {
             is_busy(("guest_visits", visits.saturating_add(1), limit))
         })?;
         let frame = btpeer::encode(kind, &payload).unwrap_or_default();
-        let room = self.links.room_for_guests(frame.len());
+        let room = self.make_room_for_guests(frame.len());
         room.map_err(|(bound, full)| is_busy((bound, full.queued, full.limit)))?;
         self.guest_count = self.guest_count.saturating_add(1);
         let number = GUEST | self.guest_count;

@@ -147,6 +147,8 @@ pub(crate) struct Superseded {
 pub(crate) struct Closing {
     pub(crate) since: Instant,
     pub(crate) until: Instant,
+    /// Until when that may be put off while the other reads.
+    pub(crate) latest: Instant,
     /// Our writing half is shut.
     pub(crate) finished: bool,
     /// The other's is.
