@@ -6,6 +6,7 @@ use std::net::{Shutdown, SocketAddr, TcpListener, TcpStream};
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::thread;
+use std::time::Duration;
 
 use peerline_testkit::vectors::frame;
 
@@ -127,6 +128,27 @@ fn a_file_that_is_too_long_is_told_with_both_numbers() {
     assert_eq!(ask(&sharer, "FGET", b"long"), frame("ERRO", why));
     file.set_len(16_777_216).unwrap();
     assert_eq!(ask(&sharer, "FGET", b"long").len(), 16_777_216 + 8);
+}
+
+#[test]
+fn guests_that_do_not_read_keep_nobody_from_a_file() {
+    let folder = Folder::new(&[("long", &vec![0xff; 16_000_000])]);
+    let sharer = folder.share(&[]);
+    let mut readers: Vec<TcpStream> = (0..3)
+        .map(|_| {
+            let mut stream = patient(TcpStream::connect(&sharer.addr).unwrap());
+            stream.write_all(&frame("FGET", b"long")).unwrap();
+            stream
+        })
+        .collect();
+    // To read and encode it takes a build without optimizations a while, and slow ones give way
+    // after five seconds.
+    let mut last = readers.pop().unwrap();
+    last.set_read_timeout(Some(Duration::from_secs(120))).unwrap();
+    let mut answer = Vec::new();
+    last.read_to_end(&mut answer).unwrap();
+    assert_eq!(answer.len(), 16_000_000 + 8);
+    drop(readers);
 }
 
 /// An asker, and a listener at the same port of another address. Another test may have that port

@@ -2,16 +2,17 @@
 //!
 //! Decides that one file is read at a time, and the next one not before the last is queued for
 //! whoever asked: so the disk keeps nobody waiting but those who want files, and no more than one
-//! file is in memory beside what waits to be written.
+//! file is in memory beside what waits to be written. When guests that read slowly hold all that
+//! may wait for guests, the next file waits a little for one of them to give way.
 
 use std::io;
 use std::path::PathBuf;
 use std::sync::mpsc::{self, SyncSender, TrySendError};
 use std::thread;
+use std::time::{Duration, Instant};
 
 use log::info;
-use peerline_mio::proto::MAX_LINE;
-use peerline_mio::{NakCode, Responder};
+use peerline_mio::{MAX_LINE, NakCode, ReplyError, Responder};
 
 use super::body::Body;
 use super::library::{self, Taken};
@@ -22,6 +23,11 @@ const WAITING: usize = 64;
 
 /// Bytes of a native line around a body; names of nodes and kinds are far shorter.
 const AROUND: usize = 4096;
+
+/// How long a guest's file waits for room, and how often it is tried. 10 s: whoever reads slowly
+/// gives way after five.
+const ROOM_WITHIN: Duration = Duration::from_secs(10);
+const ROOM_EVERY: Duration = Duration::from_secs(1);
 
 /// What the framework's file sharer says of a file that it does not have.
 pub(super) const NOT_FOUND: &str = "File not found";
@@ -66,11 +72,32 @@ impl Server {
 fn send(wanted: Wanted) {
     let Wanted { path, limit, in_a_line, responder } = wanted;
     let answered = match read(&path, limit, in_a_line) {
-        Ok(body) => responder.finish(&body),
+        Ok(body) if in_a_line => responder.finish(&body),
+        Ok(body) => match to_guest(&body, &responder) {
+            // It has the file; the no only ends its connection.
+            Ok(()) => responder.refuse(NakCode::Refused),
+            Err(error) => {
+                info!("not sent: {error}");
+                responder.finish_as("ERRO", &error.to_string())
+            }
+        },
         Err(why) => responder.finish_as("ERRO", &why),
     };
     if let Err(error) = answered.wait() {
         info!("not sent: {error}");
+    }
+}
+
+/// Queues a file for a guest as soon as there is room.
+fn to_guest(body: &Body, responder: &Responder) -> Result<(), ReplyError> {
+    let begun = Instant::now();
+    loop {
+        match responder.send(body).wait() {
+            Err(ReplyError::Full { .. }) if begun.elapsed() < ROOM_WITHIN => {
+                thread::sleep(ROOM_EVERY);
+            }
+            answered => return answered,
+        }
     }
 }
 
