@@ -160,6 +160,12 @@ impl Bench for Live {
         self.await_that("the peer of the vector goes", |handle| {
             handle.peers().wait().unwrap().is_empty()
         });
+        // What it still says on connections of its own is of this vector, not of the next.
+        self.await_that("the calls of the vector end", |handle| {
+            let stats = handle.stats().wait().unwrap();
+            stats.connections_opened == stats.connections_closed
+        });
+        self.look(None, &mut reaction);
         reaction
     }
 
