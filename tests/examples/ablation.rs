@@ -1,7 +1,8 @@
 //! Each rule of the broadcast trees, with it and without: the figures of a run made to show it.
 //!
 //! `RUSTFLAGS='--cfg peerline_planted' cargo run --profile sim --target-dir target/planted
-//! -p peerline-testkit --example ablation [SIZE [RULE]]`: so many nodes, 200 by default.
+//! -p peerline-testkit --example ablation [SIZE [RULE [SEEDS]]]`: so many nodes, 200 by
+//! default; one seed.
 
 #[cfg(peerline_planted)]
 fn main() {
@@ -10,11 +11,14 @@ fn main() {
 
     let args: Vec<String> = std::env::args().skip(1).collect();
     let size = args.first().and_then(|size| size.parse().ok()).unwrap_or(200);
+    let seeds = args.get(2).and_then(|seeds| seeds.parse().ok()).unwrap_or(1);
     let wanted = |rule: &TreeRule| args.get(1).is_none_or(|name| *name == format!("{rule:?}"));
     for rule in TreeRule::ALL.into_iter().filter(wanted) {
         println!("{rule:?}");
-        println!("    with     {}", run(rule, true, size, 1));
-        println!("    without  {}", run(rule, false, size, 1));
+        for seed in 1..=seeds {
+            println!("    with     {}", run(rule, true, size, seed));
+            println!("    without  {}", run(rule, false, size, seed));
+        }
     }
 }
 

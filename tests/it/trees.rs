@@ -3,9 +3,11 @@
 
 use std::time::Duration;
 
+use peerline_proto::Config;
 use peerline_testkit::quality::Setup;
 use peerline_testkit::quality::crashes::{crash, later, silence};
 use peerline_testkit::quality::hostile::floods;
+use peerline_testkit::quality::narrow::{boasters, careless, crossing, cut_off, judged};
 use peerline_testkit::quality::scenarios::{bursts, everybody, some};
 
 #[test]
@@ -83,4 +85,45 @@ fn a_stream_that_speaks_rarely_settles_too() {
     let parts = everybody(&Setup::new(10, 1), 400, 4);
     let last = parts.last().expect("four parts");
     assert!(last.rmr <= 0.01, "{last}");
+}
+
+/// One of the honest has eight liars among its 17 neighbours, who all announce first.
+#[test]
+fn neighbours_that_boast_of_what_they_never_serve_keep_nothing_from_the_honest() {
+    let figures = boasters(&Setup::new(100, 1), 40);
+    assert_eq!(figures.missed, 0, "{figures}");
+}
+
+#[test]
+fn first_words_that_cross_do_not_take_the_shared_tree_away() {
+    let figures = crossing(&Setup::new(100, 1), 8);
+    assert!(figures.missed == 0 && figures.rmr <= 0.01, "{figures}");
+    assert!(figures.last <= Duration::from_millis(180), "{figures}");
+}
+
+#[test]
+fn a_publisher_whose_only_link_went_pushes_to_the_others_at_once() {
+    let figures = cut_off(&Setup::new(60, 1));
+    assert!(figures.casts > 0 && figures.missed == 0, "{figures}");
+    assert!(figures.last <= Duration::from_millis(650), "{figures}");
+}
+
+#[test]
+fn a_stream_that_speaks_every_3_s_finds_better_parents() {
+    let [_, second] = some(&Setup::new(60, 1), 30, 20);
+    assert!(second.missed == 0 && second.rmr <= 0.03 && second.ldh <= 4.5, "{second}");
+}
+
+#[test]
+fn what_all_lose_now_and_then_is_asked_for() {
+    let figures = careless(&Setup::new(30, 1), 100);
+    assert_eq!(figures.missed, 0, "{figures}");
+}
+
+#[test]
+fn what_was_judged_is_not_pushed_to_who_has_it_by_then() {
+    let mut setup = Setup::new(60, 1);
+    setup.config = Config::builder().validate("Q").build().expect("the usual bounds");
+    let figures = judged(&setup);
+    assert!(figures.missed == 0 && figures.rmr <= 12.5, "{figures}");
 }

@@ -9,19 +9,20 @@
 pub mod ablation;
 pub mod crashes;
 pub mod hostile;
+pub mod narrow;
 pub mod routes;
 pub mod rows;
 pub mod scenarios;
 pub mod topology;
 mod wire;
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::net::{Ipv4Addr, SocketAddr};
 use std::time::Duration;
 
 use peerline_proto::{
     Action, Config, ConnId, Event, Identity, Instant, Node, NodeId, Payload, PeerId, Start,
-    TransportError, UnixTime, testing,
+    TransportError, UnixTime, VerdictToken, testing,
 };
 
 use crate::entropy::Entropy;
@@ -70,6 +71,8 @@ pub struct Quality {
     pub directs: Vec<routes::Direct>,
     /// How many links each of those crossed to each node it came to.
     ways: BTreeMap<(usize, usize), u8>,
+    /// What waits for a verdict, since when, and at whom.
+    waiting: VecDeque<(Instant, usize, VerdictToken)>,
     rng: Entropy,
 }
 
@@ -118,6 +121,8 @@ pub enum Manner {
     Lies,
     /// Nor does it answer who asks it for something.
     Deaf,
+    /// All, but it loses a fifth of the broadcasts on each connection, the first time.
+    Careless,
     /// It writes nothing.
     Mute,
 }
@@ -136,6 +141,8 @@ struct Member {
     near: bool,
     /// How often it was told that nobody is there.
     isolated: usize,
+    /// What it lost of broadcasts, by number.
+    lost: BTreeSet<(ConnId, usize)>,
 }
 
 impl Member {
@@ -147,6 +154,16 @@ impl Member {
         if self.hops[place] == 0 {
             self.hops[place] = hops;
         }
+    }
+
+    /// Its lines but for the broadcasts that it loses on this connection.
+    fn without_some(&mut self, conn: ConnId, bytes: &[u8]) -> Vec<u8> {
+        let lines = bytes.split_inclusive(|byte| *byte == b'\n');
+        let mut is_lost = |line: &[u8]| {
+            let number = numbers_in(line).find(|number| number / 10 % 5 == 2);
+            number.is_some_and(|number| self.lost.insert((conn, number)))
+        };
+        lines.filter(|line| !is_lost(line)).flatten().copied().collect()
     }
 }
 
@@ -190,6 +207,7 @@ impl Quality {
                 hops: Vec::new(),
                 near: false,
                 isolated: 0,
+                lost: BTreeSet::new(),
             });
         }
         Self {
@@ -206,6 +224,7 @@ impl Quality {
             parted_at: 0,
             dials: BTreeMap::new(),
             directs: Vec::new(),
+            waiting: VecDeque::new(),
             rng,
         }
     }
@@ -437,6 +456,8 @@ impl Quality {
             self.nodes[index].isolated += usize::from(matches!(event, Event::Isolated));
             let Some(event) = self.direct(index, event) else { continue };
             if let Event::Message(message) = event {
+                let token = message.token().map(|token| (self.now, index, token));
+                self.waiting.extend(token);
                 let number = message.body().get(1..11).and_then(|number| number.parse().ok());
                 number.into_iter().for_each(|number| self.got(index, number));
             }
@@ -502,7 +523,9 @@ impl Quality {
                 break;
             }
             member.node.sent(conn, bytes.len(), now);
-            if member.manner != Manner::Honest {
+            if member.manner == Manner::Careless {
+                bytes = member.without_some(conn, &bytes);
+            } else if member.manner != Manner::Honest {
                 let own = member.node.id().to_string();
                 bytes = what_is_said(&bytes, member.manner, &own);
             }
@@ -715,7 +738,7 @@ fn what_is_said(bytes: &[u8], manner: Manner, own: &str) -> Vec<u8> {
         let answers = text.contains("\"msgtype\":\"error\"");
         !of_another
             && match manner {
-                Manner::Honest | Manner::Lies => true,
+                Manner::Honest | Manner::Lies | Manner::Careless => true,
                 Manner::Silent => !announces,
                 Manner::Deaf => !announces && !answers,
                 Manner::Mute => false,

@@ -1,0 +1,150 @@
+//! What is measured to show one rule of the trees: runs made so that it has something to do.
+//!
+//! Each is small, and most do what a network rarely does: publishers that are cut off, first words
+//! that cross, neighbours that lie or lose what they push. The tables of usual runs are in
+//! [`rows`](super::rows).
+
+use std::collections::BTreeSet;
+use std::time::Duration;
+
+use peerline_proto::{Verdict, testing};
+
+use super::scenarios::{Figures, Part, warm};
+use super::{Manner, Quality, Setup};
+
+/// Publishers that push to one link alone lose that link and publish again 100 ms later: of 20
+/// those to whom this can happen.
+pub fn cut_off(setup: &Setup) -> Figures {
+    let mut net = warm(setup);
+    let speakers: Vec<usize> = net.draw(20, &BTreeSet::new()).into_iter().collect();
+    for turn in 0..3 * speakers.len() {
+        net.publish(speakers[turn % speakers.len()]);
+        net.run_for(Duration::from_millis(100));
+    }
+    let part = Part::begin(&net);
+    let mut missed = 0;
+    for by in &speakers {
+        let heard = net.pushed_to(*by);
+        let [only] = heard[..] else { continue };
+        if speakers.contains(&only) {
+            continue;
+        }
+        net.stop(only);
+        net.run_for(Duration::from_millis(100));
+        let living: BTreeSet<usize> = net.living().collect();
+        let others = net.watch(&living) - 1;
+        let number = net.publish(*by);
+        net.run_for(Duration::from_secs(1));
+        missed += others - net.casts[number].got;
+    }
+    Figures { missed, ..part.end(&net, setup.count - 1) }
+}
+
+/// So many nodes publish at once where nobody ever spoke; then 20 others, one a second.
+pub fn crossing(setup: &Setup, together: usize) -> Figures {
+    let mut net = setup.connected();
+    let speakers = net.draw(together, &BTreeSet::new());
+    for by in &speakers {
+        net.publish(*by);
+    }
+    net.run_for(Duration::from_secs(3));
+    net.forget_ways();
+    let part = Part::begin(&net);
+    for by in net.draw(20, &speakers) {
+        net.publish(by);
+        net.run_for(Duration::from_secs(1));
+    }
+    part.end(&net, setup.count - 1)
+}
+
+/// 30 of a hundred nodes forward nothing, and announce each broadcast at once, as if they had had
+/// it long before, while ten others publish, ten broadcasts a second: what the honest got of the
+/// second half.
+pub fn boasters(setup: &Setup, casts: usize) -> Figures {
+    let mut net = warm(setup);
+    let senders: BTreeSet<usize> = (0..10).map(|sender| sender * setup.count / 10).collect();
+    let liars = net.draw(setup.count * 30 / 100, &senders);
+    liars.iter().for_each(|index| net.behave(*index, Manner::Silent));
+    let honest: BTreeSet<usize> = (0..net.len()).filter(|node| !liars.contains(node)).collect();
+    let others = net.watch(&honest) - 1;
+    let turns: Vec<usize> = senders.iter().copied().collect();
+    let mut part = Part::begin(&net);
+    for number in 0..casts {
+        if number == casts / 2 {
+            net.run_for(Duration::from_secs(1));
+            net.forget_ways();
+            part = Part::begin(&net);
+        }
+        let by = turns[number % turns.len()];
+        net.publish(by);
+        let node = net.node(by);
+        let seq = number / turns.len() + 1 + usize::from(by == 0); // who warmed the network
+        let stream = format!("\"{}\",{}", node.id(), testing::epoch(node));
+        let line = format!("{{\"msgtype\":\"ihave\",\"have\":[[{stream},[[{seq},{seq},150]]]]}}\n");
+        liars.iter().for_each(|liar| net.say(*liar, line.as_bytes()));
+        net.run_for(Duration::from_millis(100));
+    }
+    net.run_for(Duration::from_secs(35));
+    part.end(&net, others)
+}
+
+/// Every node loses a fifth of what it pushes and knows nothing of it, while ten publish, 100
+/// broadcasts a second.
+pub fn careless(setup: &Setup, casts: usize) -> Figures {
+    let mut net = warm(setup);
+    (0..net.len()).for_each(|index| net.behave(index, Manner::Careless));
+    let part = Part::begin(&net);
+    for number in 0..casts {
+        net.publish(number % 10 * setup.count / 10);
+        net.run_for(Duration::from_millis(10));
+    }
+    net.run_for(Duration::from_secs(35));
+    part.end(&net, setup.count - 1)
+}
+
+/// The first words of a network whose every node takes 100 ms to accept a broadcast, as its
+/// configuration has to say.
+pub fn judged(setup: &Setup) -> Figures {
+    let mut net = setup.connected();
+    let part = Part::begin(&net);
+    net.publish(0);
+    for _ in 0..500 {
+        net.run_for(Duration::from_millis(5));
+        net.accept_what_waits(Duration::from_millis(100));
+    }
+    part.end(&net, setup.count - 1)
+}
+
+/// A part of the network is not connected to the rest while ten nodes publish, and is then.
+pub fn late_link(setup: &Setup) -> Figures {
+    let mut net = Quality::new(setup);
+    net.connect_two_halves(8);
+    let part = Part::begin(&net);
+    for by in 0..10 {
+        net.publish(by);
+    }
+    net.run_for(Duration::from_secs(2));
+    net.bridge();
+    net.run_for(Duration::from_secs(10));
+    part.end(&net, setup.count - 1)
+}
+
+impl Quality {
+    /// To whom a node pushes what it publishes.
+    fn pushed_to(&self, by: usize) -> Vec<usize> {
+        let stream = (self.node(by).id(), testing::epoch(self.node(by)));
+        let (eager, _) = testing::tree(self.node(by), stream);
+        let wires = eager.iter().filter_map(|conn| self.nodes[by].conns.get(conn));
+        wires.map(|wire| wire.peer).collect()
+    }
+
+    /// Accepts the broadcasts that have waited for a verdict for so long.
+    fn accept_what_waits(&mut self, time: Duration) {
+        let is_due = |(since, _, _): &&_| self.now.saturating_since(*since) >= time;
+        let due = self.waiting.iter().take_while(is_due).count();
+        let due: Vec<_> = self.waiting.drain(..due).collect();
+        for (_, index, token) in due {
+            self.with_node(index, |node, now| node.verdict(token, Verdict::Accept, now));
+        }
+    }
+}
