@@ -47,9 +47,11 @@ const MATCHES: usize = 8;
 /// memory.
 const TRANSFERS: usize = 4;
 
-/// How long a long file may take to be sent, once it was read. Five minutes for 16 MiB: slower
-/// peers would hold it for longer than it is worth.
-const FLUSH: Duration = Duration::from_secs(300);
+/// How long a long file may wait to be read, and take to be sent then. Five minutes for 16 MiB:
+/// slower peers would hold it for longer than it is worth.
+const SENDING: Duration = Duration::from_secs(300);
+/// How long whoever gets one may pause, and after what time a slow one gives way to others.
+const PAUSE: Duration = Duration::from_secs(10);
 
 /// Bytes of the queue for one peer around the longest line.
 const AROUND: usize = 64 * 1024;
@@ -85,7 +87,8 @@ fn limits() -> Limits {
     let mut limits = Limits::default();
     limits.max_line = MAX_LINE;
     limits.send_queue = MAX_LINE + AROUND;
-    limits.flush_timeout = FLUSH;
+    limits.guest_timeout = SENDING;
+    limits.flush_timeout = PAUSE;
     limits
 }
 

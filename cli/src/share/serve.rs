@@ -9,7 +9,7 @@ use std::io;
 use std::path::PathBuf;
 use std::sync::mpsc::{self, SyncSender, TrySendError};
 use std::thread;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use log::info;
 use peerline_mio::{MAX_LINE, NakCode, ReplyError, Responder};
@@ -24,10 +24,10 @@ const WAITING: usize = 64;
 /// Bytes of a native line around a body; names of nodes and kinds are far shorter.
 const AROUND: usize = 4096;
 
-/// How long a guest's file waits for room, and how often it is tried. 10 s: whoever reads slowly
-/// gives way after five.
-const ROOM_WITHIN: Duration = Duration::from_secs(10);
+/// How long a guest's file waits before it is tried again, and how often. 15 s in all: whoever
+/// reads slowly gives way after ten. On a machine that is busy, each try takes long itself.
 const ROOM_EVERY: Duration = Duration::from_secs(1);
+const ROOM_TRIES: u32 = 15;
 
 /// What the framework's file sharer says of a file that it does not have.
 pub(super) const NOT_FOUND: &str = "File not found";
@@ -90,15 +90,13 @@ fn send(wanted: Wanted) {
 
 /// Queues a file for a guest as soon as there is room.
 fn to_guest(body: &Body, responder: &Responder) -> Result<(), ReplyError> {
-    let begun = Instant::now();
-    loop {
+    for _ in 0..ROOM_TRIES {
         match responder.send(body).wait() {
-            Err(ReplyError::Full { .. }) if begun.elapsed() < ROOM_WITHIN => {
-                thread::sleep(ROOM_EVERY);
-            }
+            Err(ReplyError::Full { .. }) => thread::sleep(ROOM_EVERY),
             answered => return answered,
         }
     }
+    responder.send(body).wait()
 }
 
 /// The file as a body, or what to say instead.
