@@ -6,7 +6,7 @@ use peerline_proto::{Config, TreeRule};
 
 use super::Setup;
 use super::crashes::{crash, silence};
-use super::narrow::{boasters, careless, crossing, cut_off, judged, late_link};
+use super::narrow::{boasters, careless, crossing, cut_off, drowned, judged, late_link};
 use super::scenarios::{Figures, bursts, everybody, some};
 
 /// So many nodes, and `QuietAnew` is run with no more changes of links than usual.
@@ -19,6 +19,9 @@ pub fn run(rule: TreeRule, holds: bool, count: usize, seed: u64) -> String {
     if matches!(rule, TreeRule::QuietAnew | TreeRule::Mend) && count < LARGE {
         // As many links change between two broadcasts as in a network ten times as large.
         limits.rotate_every = Duration::from_secs(60);
+    }
+    if rule == TreeRule::ShareWhenFull {
+        limits.cache = 128 * 1024; // some ninety broadcasts
     }
     let mut setup = Setup::new(count, seed);
     let builder = Config::builder().limits(limits);
@@ -39,11 +42,8 @@ pub fn run(rule: TreeRule, holds: bool, count: usize, seed: u64) -> String {
         TreeRule::Patience => last(everybody(&setup.jittered(5), 2 * count, 4)),
         TreeRule::SmallestPrunes => crossing(&setup, 8).to_string(),
         TreeRule::StartAnew => cut_off(&setup).to_string(),
-        TreeRule::Candidate
-        | TreeRule::WinsApart
-        | TreeRule::ThreeWins
-        | TreeRule::ShareWhenFull
-        | TreeRule::PruneAgain => {
+        TreeRule::ShareWhenFull => drowned(&setup, 4).to_string(),
+        TreeRule::Candidate | TreeRule::WinsApart | TreeRule::ThreeWins | TreeRule::PruneAgain => {
             let bursts = bursts(&setup.jittered(15), 20, 100, 3, false);
             let missed: usize = bursts.iter().map(|burst| burst.figures.missed).sum();
             bursts.last().map_or(String::new(), |last| format!("{last}  in all missed {missed}"))

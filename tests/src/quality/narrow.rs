@@ -102,6 +102,27 @@ pub fn careless(setup: &Setup, casts: usize) -> Figures {
     part.end(&net, setup.count - 1)
 }
 
+/// One node publishes 500 broadcasts a second, nine others two, and every node loses a fifth of
+/// what it pushes: what is missed of the nine, where caches are so small that a flood fills them
+/// before anything is repaired.
+pub fn drowned(setup: &Setup, seconds: usize) -> Figures {
+    let mut net = warm(setup);
+    (0..net.len()).for_each(|index| net.behave(index, Manner::Careless));
+    let part = Part::begin(&net);
+    let mut calm = Vec::new();
+    for number in 0..500 * seconds {
+        net.publish(1);
+        if number % 28 == 0 {
+            let turn = number / 28 % 9 + 1;
+            calm.push(net.publish(turn * setup.count / 10));
+        }
+        net.run_for(Duration::from_millis(2));
+    }
+    net.run_for(Duration::from_secs(35));
+    let missed = calm.iter().map(|number| setup.count - 1 - net.casts[*number].got).sum();
+    Figures { missed, ..part.end(&net, setup.count - 1) }
+}
+
 /// The first words of a network whose every node takes 100 ms to accept a broadcast, as its
 /// configuration has to say.
 pub fn judged(setup: &Setup) -> Figures {
