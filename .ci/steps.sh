@@ -357,8 +357,9 @@ check_mutants() {
     sort "$out/unit"/{caught,missed,timeout,unviable}.txt | comm -13 - <(sort "$out/list") \
         >>"$out/mutants.out/previously_caught.txt"
     if [[ -s $out/unit/missed.txt ]]; then
-        mutate $((mutant_seconds / 2)) "$out" "${options[@]}" --timeout 60 --baseline skip \
-            --iterate --test-package peerline-testkit -- --test it -- node_ wire_ golden
+        mutate $((mutant_seconds / 2)) "$out" "${options[@]}" --timeout 180 --baseline skip \
+            --iterate --test-package peerline-testkit -- --test it -- \
+            node_ wire_ golden routes guest mixed_ address_book
     fi
     judge_mutants "$out"
 }
