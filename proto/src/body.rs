@@ -194,4 +194,10 @@ mod tests {
     fn what_serde_json_cannot_write_is_an_error() {
         assert!(encode(&BTreeMap::from([(vec![1], 1)])).is_err());
     }
+
+    #[test]
+    fn whatever_else_a_value_says_it_is_no_plain_string() {
+        let said = <NotPlain as serde::ser::Error>::custom("more");
+        assert_eq!(said.to_string(), "not a plain string");
+    }
 }

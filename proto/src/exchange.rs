@@ -359,6 +359,12 @@ mod tests {
             assert_eq!(request.parse::<(u8, u8)>().ok(), Some((1, 2)));
             assert_eq!(reply.parse::<(u8, u8)>().ok(), Some((1, 2)));
             assert_eq!((request.size(), reply.size()), (size, size));
+            assert_eq!((request.kind(), request.body()), ("K", "[1,2]"));
+            assert_eq!((reply.kind(), reply.body()), ("K", "[1,2]"));
+            assert_eq!((request.reply_to(), request.from()), (ReplyTo::new(1), &guest()));
+            assert_eq!((reply.request(), reply.from()), (RequestId::new(2), &guest()));
+            assert_eq!((reply.n(), reply.is_last()), (3, true));
+            assert_eq!(format!("{:?}", reply.words), format!("Words({size} bytes)"));
             assert_eq!((request.time(), request.deadline()), (time, at));
             assert_eq!(request.source(), None);
             let source = SocketAddr::from(([192, 0, 2, 1], 7));
@@ -375,6 +381,6 @@ mod tests {
             format!("{request} {request:?} {reply} {reply:?}"),
             "request 7 request 7 reply to 8 reply to 8"
         );
-        assert_eq!(request.number(), 7);
+        assert_eq!((request.number(), reply.number()), (7, 8));
     }
 }

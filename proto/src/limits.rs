@@ -110,8 +110,9 @@ pub struct Limits {
     /// request of a stranger is at most [`MAX_FIRST_LINE`]. When longer: refused before anything is
     /// kept. Default 16 MiB: the framework answers with whole files.
     pub max_frame: usize,
-    /// Bytes of replies to all our requests of guests that are not handed on yet. When over: the
-    /// visit that brought more ends. Default 64 MiB, as the queues.
+    /// Bytes of replies to all our requests of guests that are not handed on yet: what is reserved
+    /// for those that come, and of those that came what they become as bodies. When over: the visit
+    /// that brought more ends. Default 64 MiB, as the queues.
     pub guest_bytes: usize,
     /// Guests remembered, of each dialect. When full: the one least recently heard goes. Default
     /// 64.
@@ -311,8 +312,15 @@ pub(crate) const GUESTS_WAITING: usize = 128;
 /// Dials to one chat peer under way. When reached: the rest waits. 4, as many as it may hold of
 /// ours.
 pub(crate) const GUEST_DIALS: usize = 4;
+/// Bytes of one guest's replies, or of a list of its, that are not worth counting all guests'. 64
+/// KiB: a read.
+pub(crate) const GUEST_UNCOUNTED: usize = 64 * 1024;
 /// Bytes of a chat object, and what keeping it costs.
 pub(crate) const GUEST_OBJECT: usize = 2048 + 64;
+
+/// Owners of addresses whose rate of messages is known. When full: the one longest quiet goes.
+/// 1,024: more than speak within a burst's time.
+pub(crate) const RATED: usize = 1024;
 
 /// Connections that lost to another of the same peer and are read to their ends. When full: the
 /// oldest is not. 64, as many as there are inbound peers.
@@ -350,6 +358,8 @@ impl Limits {
         Rules {
             #[cfg(peerline_planted)]
             without: self.without,
+            #[cfg(peerline_planted)]
+            planted: self.planted,
         }
     }
 }

@@ -643,3 +643,6 @@ fn longest_wait(limits: &Limits) -> Duration {
     let closing = flush_timeout.max(linger);
     limits.dead_after.max(limits.write_stall).max(dial_timeout).max(handshake_timeout).max(closing)
 }
+
+#[cfg(test)]
+mod tests;

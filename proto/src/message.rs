@@ -28,12 +28,17 @@ pub(crate) struct Frame {
 impl Frame {
     /// A frame of this text, which must be a whole line.
     pub(crate) fn new(line: &str) -> Self {
-        Self::part(&Arc::from(line), &(0..place(line.len())))
+        Self::of(Arc::from(line), 0..place(line.len()))
     }
 
     /// A frame of a whole line of this text. It keeps all of the text in memory.
     pub(crate) fn part(text: &Arc<str>, line: &Range<u32>) -> Self {
-        let frame = Self { text: Arc::clone(text), from: line.start, to: line.end };
+        Self::of(Arc::clone(text), line.clone())
+    }
+
+    /// Takes the text: to count it up and down would wait until all of it is written.
+    fn of(text: Arc<str>, line: Range<u32>) -> Self {
+        let frame = Self { text, from: line.start, to: line.end };
         debug_assert!(frame.text().ends_with('\n') && frame.text().matches('\n').count() == 1);
         frame
     }

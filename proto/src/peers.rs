@@ -228,7 +228,12 @@ mod tests {
     use core::num::NonZeroU32;
     use core::time::Duration;
 
-    const WAITS: Waits = Waits { fresh: Duration::from_secs(2), theirs: Duration::from_secs(5) };
+    const WAITS: Waits = Waits {
+        fresh: Duration::from_secs(2),
+        theirs: Duration::from_secs(5),
+        #[cfg(peerline_planted)]
+        mutual_kill: false,
+    };
 
     fn conn(slot: u32) -> ConnId {
         ConnId::new(slot, NonZeroU32::MIN)
@@ -328,5 +333,30 @@ mod tests {
         assert_eq!(peers.depart(&peer, conn(1)), Departure::StillUp);
         assert_eq!(peers.give_up_first(&peer), Verdict::Wait);
         assert_eq!(peers.decide(&peer, at(1), at(99), WAITS), Verdict::Wait);
+    }
+
+    #[test]
+    fn a_decision_stays_open_while_there_are_two() {
+        let (mut peers, peer) = rivals(false);
+        assert_eq!(peers.arrive(&peer, conn(3), 4, at(11), WAITS), Arrival::Rival);
+        assert_eq!(peers.next_deadline(), Some(at(15)), "the first rival's");
+        assert_eq!(peers.depart(&peer, conn(2)), Departure::StillUp);
+        assert_eq!(peers.next_deadline(), Some(at(15)));
+        assert_eq!(peers.conns(&peer), [conn(1), conn(3)]);
+        assert_eq!(peers.depart(&peer, conn(3)), Departure::StillUp);
+        assert_eq!((peers.next_deadline(), peers.len()), (None, 1));
+        let other = PeerId::Guest("x".into());
+        assert_eq!(peers.depart(&other, conn(1)), Departure::Stranger);
+        assert_eq!((peers.conn(&other), peers.conns(&other)), (None, &[][..]));
+        assert!(peers.iter().eq([(&peer, Some(conn(1)))]));
+    }
+
+    #[test]
+    fn who_stays_carries_the_peer_and_the_others_stand_behind() {
+        let (mut peers, peer) = rivals(true);
+        assert_eq!(peers.arrive(&peer, conn(3), 4, at(10), WAITS), Arrival::Rival);
+        let close = Vec::from([conn(1), conn(2)]);
+        assert_eq!(peers.give_up_first(&peer), Verdict::Keep { stays: conn(3), close });
+        assert_eq!(peers.conns(&peer), [conn(3), conn(1), conn(2)]);
     }
 }

@@ -92,6 +92,10 @@ pub enum Bug {
     EndsNever,
     /// The application is told twice that a request failed.
     EndsTwice,
+    /// What gave way in a full queue is not announced.
+    LostUntold,
+    /// What was announced is waited for without end.
+    EndlessPatience,
     /// Nothing is dialled only to see who is there: to show what feelers are good for, as all that
     /// follow show it of another part of the overlay.
     NoFeeler,
@@ -115,7 +119,7 @@ pub enum Bug {
 
 impl Bug {
     /// All of them.
-    pub const ALL: [Self; 42] = [
+    pub const ALL: [Self; 44] = [
         Self::DupDelivery,
         Self::Echo,
         Self::CutBody,
@@ -158,6 +162,8 @@ impl Bug {
         Self::NeverIsolated,
         Self::EndsNever,
         Self::EndsTwice,
+        Self::LostUntold,
+        Self::EndlessPatience,
     ];
 
     /// Those that break no rule, but make something worse: each a part of the overlay left out.

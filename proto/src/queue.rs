@@ -291,7 +291,10 @@ impl Queue {
             self.append(frame);
             return Ok(Vec::new());
         }
-        let dropped = self.drop_from((class as usize).saturating_add(1), allowed);
+        let dropped = match over {
+            0 => Vec::new(),
+            _ => self.drop_from((class as usize).saturating_add(1), allowed),
+        };
         self.held = self.held.saturating_add(cost(&frame));
         self.waiting.push(frame, class);
         Ok(dropped)
@@ -586,5 +589,61 @@ mod tests {
         assert_eq!(queue.charged(), big.len() + 3 + 2 * FRAME_COST);
         assert_eq!(queue.sent(usize::MAX), big.len() + 1);
         assert_eq!(queue.charged(), 2 + FRAME_COST);
+    }
+
+    #[test]
+    fn what_waits_is_told_by_class() {
+        let mut queue = Queue::default();
+        let big = "b".repeat(STAGE);
+        let all = [
+            (big.as_str(), Class::Own),
+            ("f", Class::Forwarded),
+            ("oo", Class::Own),
+            ("ddd", Class::Direct),
+            ("cccc", Class::Control),
+            ("ccccc", Class::Control),
+        ];
+        assert_eq!((queue.waiting_control(), queue.waiting_broadcasts().count()), (0, 0));
+        for (text, class) in all {
+            assert_eq!(queue.push(frame(text), class, 1 << 20).map(|gave| gave.len()), Ok(0));
+        }
+        let broadcasts: Vec<&[u8]> = queue.waiting_broadcasts().map(Frame::as_bytes).collect();
+        assert_eq!(broadcasts, [b"oo\n".as_slice(), b"f\n"]);
+        assert_eq!((queue.waiting_control(), queue.frames()), (2, 6));
+        let (f, o, d) = (2 + FRAME_COST, 3 + FRAME_COST, 4 + FRAME_COST);
+        let droppable = [Class::Forwarded, Class::Own, Class::Direct].map(|c| queue.droppable(c));
+        assert_eq!(droppable, [f, f + o, f + o + d]);
+        let below = [Class::Forwarded, Class::Own, Class::Direct].map(|c| queue.below(c));
+        assert_eq!(below, [0, f, f + o]);
+    }
+
+    #[test]
+    fn bytes_are_queued_up_to_the_limit_and_not_past_it() {
+        let mut queue = Queue::default();
+        let limit = 2 * FRAME_COST + 7;
+        assert_eq!(queue.push_bytes(b"abc".to_vec(), limit), Ok(()));
+        let full = Err(Full { queued: 3 + FRAME_COST, limit });
+        assert_eq!(queue.push_bytes(b"defgh".to_vec(), limit), full);
+        assert_eq!(queue.push_bytes(b"defg".to_vec(), limit), Ok(()));
+        assert_eq!((queue.charged(), queue.frames(), queue.outgoing().len()), (limit, 2, 7));
+        assert_eq!(drain(&mut queue, 2), "abcdefg");
+    }
+
+    #[test]
+    fn a_frame_that_just_fits_is_queued_and_what_gives_way_is_what_is_needed() {
+        let mut queue = Queue::default();
+        let cost = 2 + FRAME_COST;
+        let big = STAGE + 1 + FRAME_COST;
+        let mut push = |text: &str, class, limit| queue.push(frame(text), class, limit);
+        let gave = |texts: &[&str]| Ok(texts.iter().map(|text| frame(text)).collect());
+        assert!(push(&"b".repeat(STAGE), Class::Own, big - 1).is_err());
+        assert_eq!(push(&"b".repeat(STAGE), Class::Own, big), gave(&[]));
+        assert!(push("1", Class::Forwarded, big + cost - 1).is_err());
+        assert_eq!(push("1", Class::Forwarded, big + cost), gave(&[]));
+        assert_eq!(push("2", Class::Forwarded, big + 2 * cost), gave(&[]));
+        assert!(push("3", Class::Forwarded, big + 2 * cost).is_err(), "of the same class");
+        assert_eq!(push("o", Class::Own, big + 2 * cost), gave(&["2"]));
+        assert_eq!(push("d", Class::Direct, big + cost), gave(&["1", "o"]));
+        assert!(push("e", Class::Direct, big + cost).is_err());
     }
 }

@@ -25,9 +25,12 @@ pub(crate) fn push_quoted(text: &mut String, value: &str) {
 
 /// Bytes of `value` as a JSON string, without the quotes.
 pub(crate) fn quoted_len(value: &str) -> usize {
-    let mut text = String::new();
-    push_quoted(&mut text, value);
-    text.len().saturating_sub(2)
+    let len = |byte| match byte {
+        b'"' | b'\\' => 2,
+        0..=0x1f => 6,
+        _ => 1,
+    };
+    value.bytes().map(len).fold(0, usize::saturating_add)
 }
 
 #[cfg(test)]

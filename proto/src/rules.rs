@@ -95,6 +95,9 @@ impl TreeRule {
 pub(crate) struct Rules {
     #[cfg(peerline_planted)]
     pub(crate) without: Option<TreeRule>,
+    /// A bug, where it is one of the trees.
+    #[cfg(peerline_planted)]
+    pub(crate) planted: Option<crate::planted::Bug>,
 }
 
 impl Rules {

@@ -293,14 +293,13 @@ impl<K: Ord> Recent<K> {
 
     /// Remembers an id; true if it was not remembered.
     pub(crate) fn insert(&mut self, id: K) -> bool {
-        if self.contains(&id) {
+        if self.old.contains(&id) {
             return false;
         }
-        if self.young.len() >= self.capacity {
+        if self.young.len() >= self.capacity && !self.young.contains(&id) {
             self.old = core::mem::take(&mut self.young);
         }
-        self.young.insert(id);
-        true
+        self.young.insert(id)
     }
 }
 
@@ -488,5 +487,68 @@ mod tests {
         ] {
             assert_eq!(streams.hear(id, seq, now), expected, "{seq}");
         }
+    }
+
+    #[test]
+    fn what_is_missing_or_yet_to_come_was_not_heard() {
+        let mut streams = stream();
+        let id = (node(1), 7);
+        assert_eq!(streams.highest(id), None);
+        for seq in [3, 5] {
+            streams.hear(id, seq, Instant::ZERO);
+        }
+        let has = [0, 1, 2, 3, 4, 5, 6].map(|seq| streams.has(id, seq));
+        assert_eq!(has[1..], [false, false, true, false, true, false]);
+        assert!(!streams.has((node(1), 8), 3) && !streams.has((node(2), 7), 3));
+        assert_eq!(streams.highest(id), Some(5));
+    }
+
+    #[test]
+    fn what_a_forgotten_stream_had_not_heard_is_new() {
+        let mut streams = Streams::new(SeenLimits { streams: 1, ..LIMITS });
+        let (one, other) = ((node(1), 7), (node(2), 7));
+        for (id, seq) in [(one, 1), (one, 3), (other, 1)] {
+            assert_eq!(streams.hear(id, seq, Instant::ZERO), Heard::New);
+        }
+        assert_eq!((streams.len(), streams.order.len(), streams.highest(one)), (1, 1, None));
+        assert_eq!([1, 2, 3, 4].map(|seq| streams.has(one, seq)), [true, false, true, false]);
+    }
+
+    #[test]
+    fn a_range_in_which_something_came_is_as_young_as_that() {
+        let id = (node(1), 7);
+        let at = |seconds| Instant::ZERO + Duration::from_secs(seconds);
+        for (seq, ranges) in [(1, 1), (9, 1), (5, 2)] {
+            let mut streams = Streams::new(SeenLimits { missing_ranges: ranges, ..LIMITS });
+            assert_eq!(streams.hear(id, 10, at(0)), Heard::New);
+            assert_eq!(streams.hear(id, seq, at(300)), Heard::New, "{seq}");
+            let later = [899, 900].map(|second| streams.hear(id, 12, at(second)));
+            assert_eq!(later, [Heard::NotTaken, Heard::New], "{seq}");
+        }
+    }
+
+    #[test]
+    fn how_many_came_in_a_row_is_known_below_each_range() {
+        let mut streams = stream();
+        let id = (node(1), 7);
+        let mut rows = |seq| {
+            assert_eq!(streams.hear(id, seq, Instant::ZERO), Heard::New);
+            let stream = streams.streams.get(&id);
+            let missing = stream.into_iter().flat_map(|stream| &stream.missing);
+            let ranges = missing.map(|range| (range.from, range.to, range.row));
+            (ranges.collect::<Vec<_>>(), stream.map_or(0, |stream| stream.row))
+        };
+        assert_eq!(rows(10), (Vec::from([(1, 9, 0)]), 1));
+        assert_eq!(rows(1), (Vec::from([(2, 9, 1)]), 1));
+        assert_eq!(rows(2), (Vec::from([(3, 9, 2)]), 1));
+        assert_eq!(rows(9), (Vec::from([(3, 8, 2)]), 2));
+        assert_eq!(rows(5), (Vec::from([(3, 4, 2), (6, 8, 1)]), 2));
+        assert_eq!(rows(4), (Vec::from([(3, 3, 2), (6, 8, 2)]), 2));
+        assert_eq!(rows(3), (Vec::from([(6, 8, 5)]), 2));
+        assert_eq!(rows(13), (Vec::from([(6, 8, 5), (11, 12, 2)]), 1));
+        assert_eq!(rows(14), (Vec::from([(6, 8, 5), (11, 12, 2)]), 2));
+        assert_eq!([rows(6), rows(7), rows(8)].map(|rows| rows.0.len()), [2, 2, 1]);
+        assert_eq!(rows(11), (Vec::from([(12, 12, 11)]), 2));
+        assert_eq!(rows(12), (Vec::new(), 14));
     }
 }

@@ -34,6 +34,7 @@ const IS_PROVEN: u8 = 4;
 const IS_HELD: u8 = 8;
 const IS_NODE: u8 = 16;
 const IS_GUEST: u8 = 32;
+const KNOWN_BITS: u8 = IS_V6 | IS_TRIED | IS_PROVEN | IS_HELD | IS_NODE | IS_GUEST;
 
 /// An entry as it is saved.
 #[derive(Clone, Debug)]
@@ -310,8 +311,9 @@ impl<'a> Reader<'a> {
         let start = *self;
         let flags = self.u8()?;
         let is = |bit: u8| flags & bit != 0;
-        let known = IS_V6 | IS_TRIED | IS_PROVEN | IS_HELD | IS_NODE | IS_GUEST;
-        if flags & !known != 0 || (is(IS_TRIED) && !is(IS_PROVEN)) || (is(IS_NODE) && is(IS_GUEST))
+        if flags & !KNOWN_BITS != 0
+            || (is(IS_TRIED) && !is(IS_PROVEN))
+            || (is(IS_NODE) && is(IS_GUEST))
         {
             return Err(start.malformed("no kind of entry"));
         }
@@ -502,6 +504,7 @@ mod tests {
         check(&good[..20], "the book is 20 bytes; it says that it has ");
         let long = alloc::vec![0; Limits::default().book_bytes() + 1];
         check(&long, "the book is 421970 bytes; the limit is 421969");
+        check(&long[1..], "this is no book");
         for place in 0..good.len() {
             let mut bad = good.clone();
             bad[place] ^= 1;
@@ -521,6 +524,36 @@ mod tests {
         check(&changed(45, 6), "more than it says at byte 2");
         check(&changed(45, 8), "the end at byte ");
         check(&changed(45, 0), "more than it says at byte 49 of the book");
-        check(&changed(49, 0xff), "no kind of entry at byte 49 of the book");
+        for bits in [0xff, 64, IS_TRIED, IS_NODE | IS_GUEST, 128 | IS_PROVEN] {
+            check(&changed(49, bits), "no kind of entry at byte 49 of the book");
+        }
+    }
+
+    /// A saved book of one guest in a bucket of `New`.
+    fn of_guest(name: &[u8], bucket: u16) -> Vec<u8> {
+        let mut body = alloc::vec![0; 16];
+        body.extend([0, 1, 0, 0, 0, IS_GUEST, 192, 0, 2, 1, 7, 0]);
+        body.push(u8::try_from(name.len()).unwrap());
+        body.extend(name.iter().copied().chain(bucket.to_le_bytes()).chain([0; 17]));
+        sealed(&body)
+    }
+
+    #[test]
+    fn an_entry_is_read_up_to_its_bounds() {
+        let read = |name: &[u8], bucket: u16| {
+            let read = empty().import(&of_guest(name, bucket), clock(0, at(0)), nobody);
+            read.map_err(|error| error.to_string())
+        };
+        let last = NEW_BUCKETS - 1;
+        assert_eq!([read(b"", 0), read(&[b'x'; 64], last)], [Ok(1), Ok(1)]);
+        let said = [
+            read(&[b'x'; 65], 0).unwrap_err(),
+            read(&[0xff], 0).unwrap_err(),
+            read(b"x", NEW_BUCKETS).unwrap_err(),
+        ];
+        let expected = ["a name of more than 64 bytes", "a name that is no text", "no such bucket"];
+        for (said, expected) in said.iter().zip(expected) {
+            assert!(said.starts_with(expected), "{said}");
+        }
     }
 }

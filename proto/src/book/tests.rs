@@ -382,3 +382,85 @@ fn a_feeler_goes_to_what_is_in_question_alone_and_not_while_it_is_dialled() {
     book.dialled(first, seconds(1020));
     assert_ne!(book.feeler(seconds(1000)), Some(first));
 }
+
+/// Addresses that one teller told into one bucket, whose place in the book this is.
+fn of_one_bucket(book: &mut Book, rng: &mut Rng, count: usize) -> (Place, Vec<SocketAddr>) {
+    let place = book.buckets.new_place(addr(0), teller());
+    let same = (0..).map(addr).filter(|addr| book.buckets.new_place(*addr, teller()) == place);
+    let held: Vec<SocketAddr> = same.take(count).collect();
+    for addr in &held {
+        assert!(book.learn(*addr, None, teller(), seconds(0), rng));
+    }
+    (place, held)
+}
+
+#[test]
+fn of_those_that_may_go_one_that_failed_goes_first() {
+    for failed in 0..3 {
+        let (mut book, mut rng) = book(1000);
+        let (place, held) = of_one_bucket(&mut book, &mut rng, 3);
+        book.failed(held[failed], seconds(0), &mut rng);
+        let rested = seconds(100);
+        assert!(book.make_room(place, true, rested, &mut rng));
+        assert!(book.get(held[failed]).is_none() && book.len() == 2, "{failed}");
+        assert!(book.make_room(place, true, rested, &mut rng) && book.len() == 1);
+    }
+}
+
+#[test]
+fn what_rests_goes_for_what_is_sure_and_what_was_good_only_if_nothing_rests() {
+    let (mut book, mut rng) = book(1000);
+    let (place, held) = of_one_bucket(&mut book, &mut rng, 4);
+    for (number, addr) in held.iter().enumerate() {
+        let entry = book.entries.get_mut(addr).unwrap();
+        entry.not_before = seconds(100 - number as u64);
+        entry.proven = number < 2;
+        entry.alive = Some(seconds(10 - number as u64));
+    }
+    assert!(!book.make_room(place, true, seconds(1), &mut rng), "what is told displaces none");
+    // The next to be tried of those that never answered, then the longest silent of the others.
+    for gone in [3, 2, 1, 0] {
+        assert!(book.make_room(place, false, seconds(1), &mut rng));
+        assert!(book.get(held[gone]).is_none() && book.len() == gone, "{gone}");
+    }
+    assert!(!book.make_room(place, false, seconds(1), &mut rng), "nothing is left");
+}
+
+#[test]
+fn who_gives_way_takes_the_place_of_one_that_may_go() {
+    let (mut book, mut rng) = book(10_000);
+    for number in 0..400_u32 {
+        let [_, _, b, c] = number.to_be_bytes();
+        let (addr, at) = (SocketAddr::from(([20, 30, b, c], 5999)), seconds(number.into()));
+        book.learn(addr, None, teller(), at, &mut rng); // not where its own group tells
+        book.reached(addr, &guest(), at, &mut rng);
+        book.ended(addr, at, at, &mut rng);
+    }
+    let Collision { incumbent, challenger } = book.collisions[0];
+    let new = book.buckets.new_place(incumbent, incumbent);
+    assert_ne!(book.get(challenger).map(|entry| entry.place), Some(new));
+    for port in 1..=99 {
+        let addr = SocketAddr::from(([20, 30, 99, 1], port));
+        book.learn(addr, None, incumbent, seconds(0), &mut rng);
+    }
+    assert!(book.buckets.is_full(new));
+    let known = book.len();
+    book.failed(incumbent, seconds(1000), &mut rng);
+    assert_eq!(book.get(incumbent).map(|entry| entry.place), Some(new));
+    assert!(book.buckets.at(new).contains(&incumbent) && book.buckets.is_full(new));
+    assert_eq!(book.len(), known - 1, "one that was told went for it");
+}
+
+#[test]
+fn a_dial_under_way_is_over_at_its_time() {
+    let (mut book, mut rng) = book(10);
+    assert!(book.add_bootstrap(addr(1), seconds(0), &mut rng));
+    book.dialled(addr(1), seconds(20));
+    let drawn = |now, rng: &mut Rng| {
+        let selected = book.select(true, now, rng, &mut |_, _| false);
+        (selected.is_some(), book.given(now, rng, &mut |_, _| false).is_some())
+    };
+    let just_before = Instant::from_nanos(seconds(20).as_nanos() - 1);
+    assert_eq!(drawn(just_before, &mut rng), (false, false));
+    assert_eq!(drawn(seconds(20), &mut rng), (true, true));
+}

@@ -229,4 +229,45 @@ mod tests {
         broadcasts.gone(conn, (other, 5), (2, 2));
         assert_eq!(hear(&mut broadcasts, 2), Verdict::New { hole: None });
     }
+
+    #[test]
+    fn only_what_is_not_ours_and_not_heard_is_waited_for() {
+        let other = NodeId::from_random_bytes([2; 16]);
+        for (is_own, seq, expected) in [(true, 1, false), (false, 1, false), (false, 2, true)] {
+            let (mut broadcasts, mut rng, own) = setup();
+            let conn = ConnId::new(1, NonZeroU32::MIN);
+            broadcasts.trees.link_up(conn, false, at(0));
+            broadcasts.hear(other, 5, 1, at(0), &mut rng);
+            assert_eq!(broadcasts.trees.next_deadline(), None);
+            let stream = (if is_own { own } else { other }, 5);
+            broadcasts.announced((stream, seq), conn, Duration::ZERO, at(0));
+            assert_eq!(broadcasts.trees.next_deadline().is_some(), expected, "{is_own} {seq}");
+        }
+    }
+
+    #[test]
+    fn our_numbers_are_of_our_epoch_and_what_is_above_the_last_is_not_ours() {
+        let (mut broadcasts, mut rng, own) = setup();
+        let (epoch, _) = broadcasts.next();
+        assert_eq!((broadcasts.epoch(), broadcasts.next()), (epoch, (epoch, 1)));
+        assert_ne!(epoch, 0, "drawn");
+        broadcasts.published((epoch, 1));
+        assert_eq!(broadcasts.next(), (epoch, 2));
+        let mut hear = |epoch, seq| broadcasts.hear(own, epoch, seq, at(0), &mut rng);
+        assert_eq!(hear(epoch, 1), Verdict::Duplicate);
+        assert_eq!(hear(epoch, 2), Verdict::Impersonated { new_epoch: true });
+        assert_eq!(hear(epoch, 1), Verdict::Duplicate, "of our former epoch");
+        assert_eq!(hear(epoch, 2), Verdict::Impersonated { new_epoch: false });
+        assert_eq!(hear(epoch ^ 1, 1), Verdict::Impersonated { new_epoch: false });
+    }
+
+    #[test]
+    fn a_hole_is_what_lies_between_the_highest_and_the_next() {
+        let (mut broadcasts, mut rng, _) = setup();
+        let other = NodeId::from_random_bytes([2; 16]);
+        let mut hear = |seq| broadcasts.hear(other, 5, seq, at(0), &mut rng);
+        let new = |hole| Verdict::New { hole };
+        assert_eq!([hear(5), hear(6), hear(8)], [new(None), new(None), new(Some((7, 7)))]);
+        assert_eq!([hear(12), hear(7)], [new(Some((9, 11))), new(None)]);
+    }
 }

@@ -412,4 +412,105 @@ mod tests {
         }
         assert_eq!(repair.len(), 8);
     }
+
+    #[test]
+    fn of_eight_announcers_it_is_kept_how_early_they_were() {
+        let mut repair = repair();
+        for link in [1, 2, 2, 3, 4, 5, 6, 7, 8, 9, 1] {
+            assert!(repair.announced(key(1), by(link), PATIENCE, at(0)));
+        }
+        let first: Vec<Index> = repair.came(&key(1)).iter().map(|known| known.index).collect();
+        assert_eq!(first, [1, 2, 3, 4, 5, 6, 7, 8]);
+        assert_eq!((repair.len(), repair.next_deadline(), repair.shares.len()), (0, None, 0));
+        assert!(repair.came(&key(1)).is_empty());
+    }
+
+    #[test]
+    fn it_is_known_what_is_missing_from_a_number_on_and_what_was_asked_for() {
+        let mut repair = repair();
+        repair.announced(key(5), by(1), PATIENCE, at(0));
+        let other = ((NodeId::from_random_bytes([2; 16]), 7), 9);
+        repair.announced(other, by(2), PATIENCE, at(1));
+        let none = |repair: &Repair, seq| repair.has_none_from(key(seq));
+        assert_eq!([4, 5, 6].map(|seq| none(&repair, seq)), [false, false, true]);
+        assert_eq!([key(5), other, key(6)].map(|key| repair.was_asked(&key)), [false; 3]);
+        assert_eq!(
+            (repair.next_deadline(), repair.ask(at(300), always)),
+            (Some(at(300)), Some((key(5), 1)),)
+        );
+        assert_eq!([key(5), other].map(|key| repair.was_asked(&key)), [true, false]);
+        assert_eq!(repair.next_deadline(), Some(at(301)));
+        repair.came(&key(5));
+        assert!(none(&repair, 0) && !repair.was_asked(&key(5)));
+    }
+
+    #[test]
+    fn somebody_new_does_not_put_off_when_the_next_is_asked() {
+        let mut repair = repair();
+        repair.announced(key(1), by(1), PATIENCE, at(0));
+        assert_eq!(repair.ask(at(300), always), Some((key(1), 1)));
+        repair.announced(key(1), by(2), PATIENCE, at(350));
+        assert_eq!((repair.next_deadline(), repair.due.len()), (Some(at(400)), 1));
+        assert_eq!(repair.ask(at(400), always), Some((key(1), 2)), "its turn is next");
+        let mut unasked = self::repair();
+        unasked.announced(key(1), by(1), PATIENCE, at(0));
+        unasked.announced(key(1), by(2), Duration::ZERO, at(50));
+        assert_eq!(unasked.next_deadline(), Some(at(300)), "nobody was asked in vain");
+    }
+
+    #[test]
+    fn who_is_gone_is_passed_over_and_waited_for_by_nobody() {
+        let mut repair = repair();
+        for link in 1..=3 {
+            repair.announced(key(1), by(link), PATIENCE, at(0));
+        }
+        let but =
+            |gone: Index| move |link| Some(Duration::from_millis(100)).filter(|_| link != gone);
+        assert_eq!(repair.ask(at(300), but(1)), Some((key(1), 2)));
+        assert_eq!(repair.ask(at(400), but(3)), Some((key(1), 1)));
+        assert_eq!(repair.ask(at(500), but(2)), Some((key(1), 3)));
+        // Three were asked: the next round takes twice as long.
+        assert_eq!(repair.ask(at(600), but(9)), Some((key(1), 1)));
+        assert_eq!(repair.next_deadline(), Some(at(800)));
+    }
+
+    #[test]
+    fn a_share_passes_to_the_next_announcer_and_only_then() {
+        let mut repair = repair();
+        for link in [1, 2, 3] {
+            repair.announced(key(1), by(link), PATIENCE, at(0));
+        }
+        repair.has_not(&key(1), 2);
+        assert_eq!([1, 2, 3].map(|link| repair.share(link)), [1, 0, 0]);
+        repair.has_not(&key(2), 1);
+        repair.has_not(&key(1), 1);
+        assert_eq!([1, 2, 3].map(|link| repair.share(link)), [0, 0, 1]);
+        repair.announced(key(2), by(3), PATIENCE, at(0));
+        assert_eq!(repair.share(3), 2);
+        repair.came(&key(1));
+        assert_eq!((repair.share(3), repair.shares.len()), (1, 1));
+        repair.forget(3);
+        assert_eq!((repair.len(), repair.share(3), repair.due.len()), (0, 0, 0));
+    }
+
+    #[test]
+    fn one_more_than_another_is_not_enough_to_give_way() {
+        let mut repair = Repair::new(12, Duration::from_secs(30));
+        for (seq, link) in (0..12).map(|seq| (seq, [1, 1, 1, 2, 2, 2, 3, 3, 4, 4, 5, 5])) {
+            let link = link.get(usize::try_from(seq).unwrap_or_default()).copied();
+            assert!(link.is_some_and(|link| repair.announced(
+                key(seq),
+                by(link),
+                PATIENCE,
+                at(seq)
+            )));
+        }
+        assert!(
+            !repair.announced(key(90), by(3), PATIENCE, at(90)),
+            "3 has two, the most is three"
+        );
+        assert!(repair.announced(key(91), by(6), PATIENCE, at(91)), "6 has none");
+        let shares = [1, 2, 3, 4, 5, 6].map(|link| repair.share(link));
+        assert_eq!(shares, [3, 3, 2, 2, 1, 1], "the latest gave way");
+    }
 }

@@ -213,4 +213,58 @@ mod tests {
         shared.forget(0, rules, at(200));
         assert_eq!(shared.missing([4, 5, 6].into_iter(), at(220)), 1, "one is new anyway");
     }
+
+    #[test]
+    fn of_first_broadcasts_within_a_second_the_smallest_stream_prunes() {
+        let mut shared = Shared::default();
+        let mut hear = |number, millis| {
+            shared.heard_first(stream(number), at(millis));
+            (1..9).find(|number| shared.is_pruned_by(stream(*number)))
+        };
+        assert_eq!((hear(3, 0), hear(5, 1000)), (Some(3), Some(3)));
+        assert_eq!(hear(5, 1001), Some(5), "that was long ago");
+        assert_eq!((hear(4, 1002), hear(4, 1900), hear(6, 2002)), (Some(4), Some(4), Some(4)));
+        assert_eq!(hear(6, 2003), Some(6), "counted from when it was first heard");
+    }
+
+    #[test]
+    fn who_leads_when_a_race_begins_has_to_be_clearly_sooner_and_not_of_the_tree() {
+        for (index, sooner, expected) in [(5, 30, Some(5)), (5, 29, None), (1, 30, None)] {
+            let mut shared = shared();
+            let won = (1..=4_u8).map(|number| {
+                let now = u64::from(number) * 1000;
+                let best = Some((index, at(now - sooner)));
+                shared.race(Race { key: (stream(number), 1), at: at(now), best })
+            });
+            assert_eq!(won.last().flatten(), expected, "{index} {sooner}");
+        }
+    }
+
+    #[test]
+    fn what_is_of_use_is_said_of_the_links_that_were_there() {
+        let (mut shared, rules) = (shared(), Limits::default().rules());
+        shared.remove(0);
+        assert!(!shared.has(0) && shared.has(1));
+        shared.forget(0, rules, at(0));
+        assert_eq!(shared.next_deadline(), None, "it was not of the tree");
+        shared.add(0);
+        shared.forget(0, rules, at(0));
+        assert_eq!(shared.next_deadline(), None, "nothing went over it since");
+        shared.add(0);
+        shared.heard_first(stream(2), at(0));
+        shared.forget(0, rules, at(0));
+        shared.forget(1, rules, at(10));
+        assert_eq!((shared.next_deadline(), shared.missing(0..9, at(20))), (Some(at(20)), 4));
+    }
+
+    #[test]
+    fn a_win_of_another_link_begins_a_new_row() {
+        let mut shared = shared();
+        for (number, by, expected) in
+            [(1, 5, None), (2, 6, None), (3, 6, None), (4, 6, None), (5, 6, Some(6))]
+        {
+            let now = u64::from(number) * 1000;
+            assert_eq!(race(&mut shared, number, now, by, now - 30), expected, "{number}");
+        }
+    }
 }

@@ -215,3 +215,6 @@ impl Tree {
         self.banned.remove(&index);
     }
 }
+
+#[cfg(test)]
+mod tests;

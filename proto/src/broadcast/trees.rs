@@ -25,7 +25,7 @@ use super::bits::{Bits, Index};
 use super::cache::{Cache, Entry, Key};
 use super::held::Held;
 use super::order::{Order, gone};
-use super::ranges::ranges_of;
+use super::ranges::{count, end_of, ranges_of};
 use super::repair::{Announcer, Repair};
 use super::shared::Shared;
 use super::tree::{Race, Tree};
@@ -357,7 +357,8 @@ impl Trees {
             tree.candidate = None;
             Some(index)
         } else if tree.parent == Some(index) {
-            from
+            // A candidate that was first before it was one has still to show what it can.
+            from.filter(|from| tree.candidate.is_none_or(|(candidate, _)| candidate != *from))
         } else {
             Some(index)
         };
@@ -473,6 +474,10 @@ impl Trees {
 
     /// How long we wait for the tree to bring what a link announced.
     fn patience(&self, index: Index, hold: Duration) -> Duration {
+        #[cfg(peerline_planted)]
+        if self.rules.planted == Some(crate::planted::Bug::EndlessPatience) {
+            return Duration::from_secs(3600);
+        }
         let (least, most) = PATIENCE;
         let least = if self.rules.has(TreeRule::Patience) { least } else { ASK_AGAIN };
         self.round_trip(index).saturating_mul(2).saturating_add(hold).clamp(least, most)
@@ -601,8 +606,8 @@ impl Trees {
         let mut served = false;
         let mut room = MOST_IDS;
         for (from, to) in want {
-            let to = to.min(from.saturating_add(room).saturating_sub(1));
-            room = room.saturating_sub(to.saturating_add(1).saturating_sub(from));
+            let to = end_of((from, to), room);
+            room = room.saturating_sub(count((from, to)));
             for seq in from..=to {
                 match self.serve((stream, seq), index, conn) {
                     Some(order) => out.push(order),
@@ -632,8 +637,7 @@ impl Trees {
     /// A link has no longer what it was asked for.
     pub(crate) fn on_gone(&mut self, conn: ConnId, stream: StreamId, (from, to): (u64, u64)) {
         let Some(index) = self.indices.get(&conn).copied() else { return };
-        let to = to.min(from.saturating_add(MOST_IDS).saturating_sub(1));
-        for seq in from..=to {
+        for seq in from..=end_of((from, to), MOST_IDS) {
             self.repair.has_not(&(stream, seq), index);
         }
     }

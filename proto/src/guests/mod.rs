@@ -15,11 +15,8 @@ use core::time::Duration;
 
 use crate::budget::Budget;
 use crate::group::owner_of;
+use crate::limits::RATED;
 use crate::time::Instant;
-
-/// Owners of addresses whose rate of messages is known. When full: the one longest quiet goes.
-/// 1,024: more than speak within a burst's time.
-const RATED: usize = 1024;
 
 /// A guest as it is remembered.
 #[derive(Clone, Debug, Eq, PartialEq)]

@@ -3,7 +3,10 @@
 //! Each part has its count, or its bytes, in [`Limits`](super::Limits), and a cost that tests hold
 //! to what an allocator counts. Tables are counted as they are when half empty.
 
-use super::{ANSWERS, GUEST_DIALS, GUEST_OBJECT, GUESTS_WAITING, LOSERS, Limits, MAX_FIRST_LINE};
+use super::{
+    ANSWERS, GUEST_DIALS, GUEST_OBJECT, GUEST_UNCOUNTED, GUESTS_WAITING, LOSERS, Limits,
+    MAX_FIRST_LINE, RATED,
+};
 
 /// Bytes of a connection itself: its state, its slot, its deadline, its places in the tables.
 const LINK_COST: usize = 1024;
@@ -24,6 +27,13 @@ const VERDICT_COST: usize = 448;
 pub(crate) const RANGE_COST: usize = 32;
 /// Bytes of a single id and of its place in a set.
 const ID_COST: usize = 96;
+
+/// Bytes of a line of chat as it is known again, by its number.
+const NUMBER_COST: usize = 24;
+/// Bytes of how often an owner of addresses may speak.
+const RATE_COST: usize = 128;
+/// Bytes of the names of lines that ended, and of which it is not known whether they were taken.
+const UNTAKEN: usize = 128 * 1024;
 
 /// Bytes of a destination and of its place in the order.
 const ROUTE_COST: usize = 192;
@@ -69,14 +79,14 @@ impl Limits {
     /// use peerline_proto::Limits;
     ///
     /// let bytes = Limits::default().worst_case_node(64 * 1024);
-    /// assert_eq!(bytes >> 20, 478, "in MiB, by default");
+    /// assert_eq!(bytes >> 20, 480, "in MiB, by default");
     /// ```
     pub fn worst_case_node(&self, read: usize) -> usize {
         sum(self.worst_case_parts(read).map(|(_, bytes)| bytes))
     }
 
     /// The same part by part.
-    pub(crate) fn worst_case_parts(&self, read: usize) -> [(&'static str, usize); 27] {
+    pub(crate) fn worst_case_parts(&self, read: usize) -> [(&'static str, usize); 33] {
         let per_peer = self.rivals.max(self.guest_connections);
         let inbound = self.max_inbound.saturating_mul(per_peer);
         let dialing = self.max_dialing.max(self.urgent_dialing);
@@ -89,6 +99,10 @@ impl Limits {
         let (bits, tree) = (bits(peers), TREE_COST.saturating_add(bits(peers).saturating_mul(2)));
         let kept = (self.cache / CACHED_LEAST).saturating_mul(CACHED_COST.saturating_add(bits));
         let hops = self.hops_per_route.saturating_mul(HOP_COST);
+        let outbox = GUESTS_WAITING.saturating_mul(GUEST_OBJECT).saturating_add(LINK_COST);
+        let calls = self.guests.saturating_mul(GUEST_DIALS);
+        let uncounted = self.guest_visits.saturating_mul(GUEST_UNCOUNTED);
+        let under_way = sum([self.guest_visits, self.guest_told, calls]);
         [
             ("half open", self.half_open.saturating_mul(self.worst_case_stranger())),
             ("closing", self.closing.saturating_mul(LINK_COST)),
@@ -112,27 +126,18 @@ impl Limits {
             ("seeks", self.seeks.saturating_mul(ROUTE_COST)),
             ("pending", self.pending_requests.saturating_mul(PENDING_COST)),
             ("answering", self.answering.saturating_mul(ANSWERING_COST)),
-            ("held", sum([self.held_bytes, self.walk_bytes])),
+            ("held", self.held_bytes),
+            ("walks", self.walk_bytes.saturating_add(UNTAKEN)),
             ("asked", self.pending_bytes),
             ("early", self.early_bytes),
             ("replay", self.replay_bytes),
-            ("guests", self.worst_case_guests()),
+            ("guest replies", sum([self.guest_bytes, self.max_frame, uncounted])),
+            ("guests", self.guests.saturating_mul(outbox.saturating_add(ADDRESS_COST * 2))),
+            ("guest calls", under_way.saturating_mul(LINK_COST + GUEST_OBJECT)),
+            ("guest requests", self.guest_requests.saturating_mul(LINK_COST)),
+            ("guest ids", self.recent_ids.saturating_mul(4).saturating_mul(NUMBER_COST)),
+            ("guest rates", RATED.saturating_mul(RATE_COST)),
         ]
-    }
-
-    /// Bytes that guests can make the node hold.
-    fn worst_case_guests(&self) -> usize {
-        let outbox = GUESTS_WAITING.saturating_mul(GUEST_OBJECT).saturating_add(LINK_COST);
-        let calls = self.guests.saturating_mul(GUEST_DIALS);
-        let under_way = sum([self.guest_visits, self.guest_told, calls]);
-        sum([
-            self.guest_bytes,
-            self.max_frame,
-            self.guests.saturating_mul(outbox.saturating_add(ADDRESS_COST * 2)),
-            under_way.saturating_mul(LINK_COST + GUEST_OBJECT),
-            self.guest_requests.saturating_mul(MAX_FIRST_LINE + LINK_COST),
-            self.recent_ids.saturating_mul(4).saturating_mul(ID_COST),
-        ])
     }
 }
 

@@ -96,12 +96,15 @@ impl Links {
         }
     }
 
-    /// The other side ended its half of a closing connection. Returns how many frames are lost.
-    pub(crate) fn ended(&mut self, conn: ConnId) -> u64 {
-        let Some(link) = self.get_mut(conn) else { return 0 };
-        let Phase::Closing(closing) = &mut link.phase else { return 0 };
+    /// The other side ended its half of a closing connection. If ours is shut too it is over, and
+    /// no frame is lost: all went out before.
+    pub(crate) fn ended(&mut self, conn: ConnId) {
+        let Some(link) = self.get_mut(conn) else { return };
+        let Phase::Closing(closing) = &mut link.phase else { return };
         closing.ended = true;
-        if closing.finished { self.drop_now(conn) } else { 0 }
+        if closing.finished {
+            self.drop_now(conn);
+        }
     }
 
     pub(super) fn finish_if_flushed(&mut self, conn: ConnId, now: Instant) {

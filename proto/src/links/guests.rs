@@ -9,7 +9,7 @@ use alloc::vec::Vec;
 use super::{Link, Links};
 use crate::action::Action;
 use crate::id::ConnId;
-use crate::limits::{GUEST_OBJECT, MAX_BROADCAST_LINE};
+use crate::limits::{GUEST_OBJECT, GUEST_UNCOUNTED};
 use crate::queue::{FRAME_COST, Full};
 use crate::session::btpeer::Exchange;
 use crate::session::{Call, Callee, Phase};
@@ -50,15 +50,36 @@ impl Links {
         told.count()
     }
 
-    /// Bytes of replies of guests that are not handed on, if this one holds so many that the count
-    /// is worth it: those below a line's length cannot come to much.
-    pub(crate) fn held_of_guests(&self, conn: ConnId) -> usize {
-        let is_visit = |link: &&Link| matches!(link.phase, Phase::Guest(Exchange::Visiting(_)));
-        let large = |link: &&Link| link.pending() > MAX_BROADCAST_LINE;
-        if self.get(conn).filter(is_visit).filter(large).is_none() {
+    /// Bytes that replies of guests take which are not handed on, with so many more of this one, if
+    /// those of this one are worth the count.
+    pub(crate) fn held_of_guests(&self, conn: ConnId, more: usize) -> usize {
+        let taken = |link: &Link| match &link.phase {
+            Phase::Guest(Exchange::Visiting(visit)) => visit.taken(),
+            Phase::Dialing { .. }
+            | Phase::Greeting(_)
+            | Phase::Ready(_)
+            | Phase::Guest(_)
+            | Phase::Closing(_) => 0,
+        };
+        let of_this = self.get(conn).map_or(0, taken).saturating_add(more);
+        if of_this <= GUEST_UNCOUNTED {
             return 0;
         }
-        self.iter().map(|(_, link)| link).filter(is_visit).map(Link::pending).sum()
+        self.iter().map(|(_, link)| taken(link)).fold(more, usize::saturating_add)
+    }
+
+    /// What guests are asked is not read on, as the application is behind.
+    pub(crate) fn pause_visits(&mut self, now: Instant) {
+        let visits = self.iter().filter(|(_, link)| match &link.phase {
+            Phase::Guest(Exchange::Visiting(_)) => true,
+            Phase::Dialing { .. }
+            | Phase::Greeting(_)
+            | Phase::Ready(_)
+            | Phase::Guest(_)
+            | Phase::Closing(_) => false,
+        });
+        let visits: Vec<ConnId> = visits.map(|(conn, _)| conn).collect();
+        visits.into_iter().for_each(|conn| self.pause(conn, now));
     }
 
     /// Whether so many bytes of the application may wait for a guest.

@@ -12,7 +12,7 @@ use core::net::{IpAddr, SocketAddr};
 use core::time::Duration;
 
 use crate::dialect::Dialect;
-use crate::error::{CloseReason, ReplyError, RequestError, TransportError};
+use crate::error::{CloseReason, ReplyError, RequestError, TransportError, Violation};
 use crate::event::Event;
 use crate::exchange::{NakCode, Reply, ReplyTo, Request, RequestFailure, RequestId, Words};
 use crate::group::{canonical, is_dialable};
@@ -160,7 +160,7 @@ impl Node {
             return self.exchanged(conn);
         }
         self.guest_count = self.guest_count.saturating_add(1);
-        let number = GUEST | self.guest_count;
+        let number = GUEST.saturating_add(self.guest_count);
         let Some(link) = self.links.get_mut(conn) else { return };
         let from = self.btpeer.table.at(link.addr).cloned();
         let from = from.unwrap_or_else(|| link.addr.to_string().into());
@@ -327,7 +327,7 @@ impl Node {
         let room = self.make_room_for_guests(frame.len());
         room.map_err(|(bound, full)| is_busy((bound, full.queued, full.limit)))?;
         self.guest_count = self.guest_count.saturating_add(1);
-        let number = GUEST | self.guest_count;
+        let number = GUEST.saturating_add(self.guest_count);
         self.visit(addr, Errand::Request(number), frame, deadline);
         Ok(RequestId::new(number))
     }
@@ -391,6 +391,9 @@ impl Node {
             self.stats.skipped += 1;
         }
         self.links.reschedule(conn, self.now);
+        if self.events.is_over() {
+            self.links.pause(conn, self.now);
+        }
         if errand == Errand::Alive {
             self.exchanged(conn);
         }
@@ -407,16 +410,7 @@ impl Node {
         let addr = link.addr;
         let Phase::Guest(Exchange::Visiting(visit)) = &mut link.phase else { return };
         match visit.errand {
-            Errand::Request(number) => {
-                if let Some(reply) = visit.held.replace(frame) {
-                    let n = visit.replies;
-                    visit.replies = n.saturating_add(1);
-                    self.on_guest_reply(addr, number, n, &reply, false);
-                }
-                if self.events.is_over() {
-                    self.links.pause(conn, self.now);
-                }
-            }
+            Errand::Request(number) => self.on_reply_frame(conn, addr, number, frame),
             Errand::Name => self.on_named(conn, addr, &frame),
             Errand::Join => self.on_join_answered(conn, addr, &frame),
             Errand::List => {
@@ -425,6 +419,36 @@ impl Node {
             }
             Errand::Alive => {}
         }
+    }
+
+    /// A reply came whole. It is held back, and the one before it is not the last.
+    fn on_reply_frame(&mut self, conn: ConnId, addr: SocketAddr, number: u64, frame: GuestFrame) {
+        let len = btpeer::body_len(&frame.payload);
+        if !self.hold_for_guest(conn, len) {
+            return;
+        }
+        let Some(link) = self.links.get_mut(conn) else { return };
+        let Phase::Guest(Exchange::Visiting(visit)) = &mut link.phase else { return };
+        visit.held_len = len;
+        if let Some(reply) = visit.held.replace(frame) {
+            let n = visit.replies;
+            visit.replies = n.saturating_add(1);
+            self.on_guest_reply(addr, number, n, &reply, false);
+        }
+        if self.events.is_over() {
+            // A reply of each of them would be more than all of them may hold.
+            self.links.pause_visits(self.now);
+        }
+    }
+
+    /// Whether so many more bytes may be held of a guest's replies; if not, the visit ends.
+    pub(super) fn hold_for_guest(&mut self, conn: ConnId, more: usize) -> bool {
+        let limit = self.config.limits().guest_bytes;
+        let held = self.links.held_of_guests(conn, more);
+        if held > limit {
+            self.violation(conn, Violation::TooMuch { held, limit });
+        }
+        held <= limit
     }
 
     fn on_guest_reply(

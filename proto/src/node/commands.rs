@@ -371,27 +371,20 @@ impl Node {
     }
 
     /// Queues a frame on the connection of every native peer but `except`, whichever of its
-    /// connections it used.
-    pub(super) fn flood(&mut self, frame: &Frame, class: Class, except: Option<NodeId>) -> Receipt {
+    /// connections it used. Returns how many queues took it.
+    pub(super) fn flood(&mut self, frame: &Frame, class: Class, except: Option<NodeId>) -> u64 {
         let mut receivers = core::mem::take(&mut self.receivers);
         let wanted = |peer: &PeerId| peer.node().is_some_and(|node| Some(node) != except);
         let nodes = self.peers.iter().filter(|(peer, _)| wanted(peer));
         receivers.extend(nodes.filter_map(|(_, conn)| conn));
-        let mut receipt = Receipt::default();
+        let mut reached = 0;
         for conn in receivers.drain(..) {
             let queued = self.links.enqueue(conn, frame.clone(), class, &mut self.stats, self.now);
-            if queued.is_ok() {
-                receipt.queued += 1;
-                continue;
-            }
-            receipt.skipped += 1;
-            self.stats.skipped += 1;
-            if class == Class::Own {
-                self.links.block(conn);
-            }
+            reached += u64::from(queued.is_ok());
+            self.stats.skipped += u64::from(queued.is_err());
         }
         self.receivers = receivers;
-        receipt
+        reached
     }
 
     /// The longest line that a queue can take.

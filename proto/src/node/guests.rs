@@ -270,7 +270,7 @@ impl Node {
     }
 
     /// Whether a connection is a dial or visit to a guest.
-    #[cfg(feature = "testing")]
+    #[cfg(any(test, feature = "testing"))]
     pub(crate) fn calls_guest(&self, conn: ConnId) -> bool {
         let phase = self.links.get(conn).map(|link| &link.phase);
         match phase {

@@ -184,7 +184,7 @@ impl Node {
     }
 
     /// Whom we are linked with, and whom we are dialling.
-    fn linked(&self) -> Linked {
+    pub(super) fn linked(&self) -> Linked {
         let mut linked = Linked::default();
         for (id, conn) in self.neighbours() {
             linked.all.insert(id);

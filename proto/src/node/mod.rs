@@ -288,10 +288,7 @@ impl Node {
                 Input::Frame(frame) => self.on_frame(conn, frame),
             }
         }
-        let (held, limit) = (self.links.held_of_guests(conn), self.config.limits().guest_bytes);
-        if held > limit {
-            self.violation(conn, Violation::TooMuch { held, limit });
-        }
+        self.hold_for_guest(conn, 0);
     }
 
     /// The socket took `count` of the bytes that [`outgoing`](Self::outgoing) showed.
@@ -312,9 +309,7 @@ impl Node {
         self.advance(now);
         let Some(link) = self.links.get(conn) else { return };
         match link.phase {
-            Phase::Closing(_) if why == TransportError::Eof => {
-                self.stats.lost_at_close += self.links.ended(conn);
-            }
+            Phase::Closing(_) if why == TransportError::Eof => self.links.ended(conn),
             Phase::Closing(_) => self.let_go(conn),
             Phase::Ready(ref ready) if why == TransportError::Eof && ready.superseded.is_some() => {
                 self.on_superseded_end(conn);
@@ -471,3 +466,6 @@ impl Node {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

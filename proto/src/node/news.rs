@@ -96,7 +96,7 @@ impl Node {
         let kind = quoted.get(1..quoted.len().saturating_sub(1)).unwrap_or_default();
         len <= MAX_BROADCAST_LINE.min(self.config.limits().max_line)
             && kind != chat::CHAT
-            && !(self.config.validates_some() && self.is_judged(kind))
+            && !self.is_judged(kind)
     }
 
     fn on_no_news(&mut self, conn: ConnId, key: Key, verdict: Verdict) {

@@ -53,7 +53,8 @@ impl Node {
             Msg::Find(find) => self.on_find(conn, &find, line),
             Msg::Found(found) => self.on_found(conn, &found, line),
             Msg::Error(error) => self.on_error(conn, &error, line),
-            Msg::Unknown => self.stats.unknown_types += 1,
+            // Counted where its phase was looked at.
+            Msg::Unknown => {}
         }
     }
 
@@ -207,7 +208,7 @@ impl Node {
             self.control(conn, hello);
         }
         self.note_address(side, addr, &peer, listens.or(elsewhere));
-        if self.is_felt(conn) {
+        if self.is_felt(conn, &peer) {
             return;
         }
         let most = match &peer {
@@ -233,7 +234,7 @@ impl Node {
         listens: Option<SocketAddr>,
     ) -> Ready {
         let limits = self.config.limits();
-        let offered = hello.max.and_then(|max| usize::try_from(max).ok()).unwrap_or_default();
+        let offered = hello.max.map_or(0, |max| usize::try_from(max).unwrap_or(usize::MAX));
         Ready {
             peer,
             version,

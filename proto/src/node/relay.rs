@@ -199,8 +199,7 @@ impl Node {
         match self.peers.conn(&PeerId::Node(to)) {
             Some(theirs) => self.control(theirs, frame),
             None => {
-                let reached = self.flood(&frame, Class::Forwarded, Some(via));
-                self.stats.relayed += reached.queued as u64;
+                self.stats.relayed += self.flood(&frame, Class::Forwarded, Some(via));
             }
         }
     }

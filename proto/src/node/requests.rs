@@ -1,8 +1,7 @@
 //! Requests and replies at their two ends: the verbs, and what a request, reply or nak for us does.
 
-use alloc::boxed::Box;
-use alloc::format;
 use alloc::string::String;
+use alloc::sync::Arc;
 use core::time::Duration;
 
 use crate::error::{ReplyError, RequestError};
@@ -221,7 +220,7 @@ impl Node {
         }
         let longest = self.config.limits().request_deadline;
         let deadline = self.now + Duration::from_millis(left).min(longest);
-        let asker = Asker { from, id: Box::from(&*said.direct.id), via };
+        let asker = Asker { from, id: Arc::from(&*said.direct.id), via };
         match self.answering.arrive(asker, deadline, self.now) {
             Arrival::Full => return Err(NakCode::Busy),
             Arrival::Again(frames) => {
@@ -407,7 +406,7 @@ impl Node {
     }
 
     pub(super) fn wire_id(&self, count: u64) -> String {
-        format!("{:08x}.{count}", self.direct_epoch)
+        encode::message_id(self.direct_epoch, count)
     }
 
     /// The one way for a request of ours to end without a last reply.

@@ -41,7 +41,7 @@ impl Node {
         self.direct_count = self.direct_count.saturating_add(1);
         let name = self.wire_id(self.direct_count);
         let frame = encode::find(&Routed { id: &name, from: self.id, to, ttl });
-        self.flood(&frame, Class::Direct, None).queued > 0
+        self.flood(&frame, Class::Direct, None) > 0
     }
 
     /// Dials where the node is said to be, unless too much is dialled or it was in vain of late.

@@ -102,7 +102,7 @@ impl Node {
     // ---- peers that come ----
 
     /// A dial said hello. True if that was all we wanted of it.
-    pub(super) fn is_felt(&mut self, conn: ConnId) -> bool {
+    pub(super) fn is_felt(&mut self, conn: ConnId, peer: &PeerId) -> bool {
         let is_ours = self.links.get(conn).is_some_and(|link| link.side == Side::Dialer);
         if is_ours {
             self.overlay.dial_met(true, self.spare_dials());
@@ -110,6 +110,11 @@ impl Node {
         let is_feeler = self.overlay.purpose(conn) == Some(Probe::Feeler);
         let is_enough = is_feeler || (is_ours && self.is_surplus(conn));
         if !is_enough {
+            return false;
+        }
+        if !self.peers.conns(peer).is_empty() {
+            // The peer may have decided that this one stays, and given up the others for it.
+            self.overlay.keeps(conn);
             return false;
         }
         self.stats.felt += 1;

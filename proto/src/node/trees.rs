@@ -6,7 +6,7 @@ use alloc::vec::Vec;
 
 use crate::broadcast::Key;
 use crate::broadcast::order::Order;
-use crate::broadcast::ranges::MOST_RANGES;
+use crate::broadcast::ranges::{MOST_RANGES, count, end_of};
 use crate::broadcast::trees::MOST_IDS;
 use crate::id::{ConnId, PeerId};
 use crate::message::Frame;
@@ -76,8 +76,11 @@ impl Node {
                 return;
             }
             let room = MOST_IDS.saturating_sub(ids);
-            let to = range.to.min(range.from.saturating_add(room).saturating_sub(1));
-            ids = ids.saturating_add(to.saturating_add(1).saturating_sub(range.from));
+            if room == 0 {
+                return;
+            }
+            let to = end_of((range.from, range.to), room);
+            ids = ids.saturating_add(count((range.from, to)));
             let hold = core::time::Duration::from_millis(range.hold);
             for seq in range.from..=to {
                 self.broadcasts.announced((stream, seq), conn, hold, self.now);
@@ -226,6 +229,10 @@ impl Node {
     /// Broadcasts that gave way to others in a queue are announced there instead.
     pub(super) fn announce_dropped(&mut self) {
         for (conn, frame) in self.links.take_dropped() {
+            #[cfg(peerline_planted)]
+            if self.is_planted(crate::planted::Bug::LostUntold) {
+                continue;
+            }
             if let Some(key) = key_of(&frame) {
                 self.broadcasts.lost(key, conn, self.now);
             }

@@ -121,6 +121,11 @@ impl Overlay {
     /// A connection ended.
     pub(crate) fn ended(&mut self, conn: ConnId) {
         self.asked.remove(&conn);
+        self.keeps(conn);
+    }
+
+    /// A dial is one like others, whatever it was for.
+    pub(crate) fn keeps(&mut self, conn: ConnId) {
         self.extra.remove(&conn);
         self.probe = self.probe.filter(|(probe, _)| *probe != conn);
     }
@@ -432,5 +437,77 @@ mod tests {
         assert_eq!(overlay.next_probe(feeler), Some(Probe::Feeler));
         assert_eq!(overlay.next_probe(second(299)), None, "not again before the next plan");
         assert_eq!(overlay.next_probe(second(900)), Some(Probe::Rotation));
+    }
+
+    #[test]
+    fn a_dial_beyond_the_usual_has_its_purpose_until_it_ends_or_is_wanted() {
+        let [a, b] = [1, 2].map(|slot| ConnId::new(slot, core::num::NonZeroU32::MIN));
+        let probing = || {
+            let mut overlay = overlay();
+            overlay.probing(a, Probe::Rotation);
+            overlay
+        };
+        let mut overlay = probing();
+        let known = |overlay: &Overlay| [a, b].map(|conn| overlay.purpose(conn));
+        assert_eq!(known(&overlay), [Some(Probe::Rotation), None]);
+        overlay.ended(b);
+        overlay.asked_for(b);
+        assert!(overlay.is_probing() && known(&overlay)[0].is_some());
+        overlay.ended(a);
+        assert!(!overlay.is_probing() && known(&overlay)[0].is_none());
+        let mut overlay = probing();
+        overlay.asked_for(a);
+        assert!(!overlay.is_probing());
+    }
+
+    #[test]
+    fn what_is_tried_next_keeps_its_time_when_the_plan_is_complete_again() {
+        let (mut overlay, mut rng) = (overlay(), Rng::new([1; 32]));
+        overlay.complete(second(0), &mut rng);
+        let times = |overlay: &Overlay| (overlay.feel_at, overlay.rotate_at);
+        let (feel, rotate) = times(&overlay);
+        assert!(feel.is_some() && rotate.is_some());
+        overlay.complete(second(1), &mut rng);
+        assert_eq!(times(&overlay), (feel, rotate));
+        let both = feel.max(rotate).unwrap();
+        assert_eq!(overlay.next_probe(rotate.unwrap()), Some(Probe::Rotation));
+        assert_eq!((overlay.rotate_at, overlay.next_probe(both)), (None, Some(Probe::Feeler)));
+        assert_eq!((times(&overlay), overlay.next_probe(both)), ((None, None), None));
+    }
+
+    #[test]
+    fn a_feeler_goes_home_surely_if_few_are_known() {
+        let (overlay, mut rng) = (overlay(), Rng::new([1; 32]));
+        let homing = usize::try_from(HOMING).unwrap();
+        assert!((0..200).all(|_| overlay.goes_home(homing, &mut rng)));
+        assert!(!(0..1000).all(|_| overlay.goes_home(homing + 1, &mut rng)), "one more");
+        let often = (0..1000).filter(|_| overlay.goes_home(2 * homing, &mut rng)).count();
+        assert!((400..=600).contains(&often), "{often}");
+    }
+
+    #[test]
+    fn room_for_peers_and_dials_ends_with_the_smallest_bound() {
+        let peers = |count: usize| (0..count).map(|n| PeerId::Guest(format!("{n}").into()));
+        for (around, targets, expected) in [
+            (Surroundings { outbound: 7, ..default() }, TARGETS, (1, 1, false)),
+            (Surroundings { outbound: 9, ..default() }, TARGETS, (0, 0, true)),
+            (Surroundings { dialing: 8, ..default() }, TARGETS, (8, 0, false)),
+            (
+                Surroundings { peers: peers(3).collect(), dialing: 2, ..default() },
+                Targets { max_peers: 6, ..TARGETS },
+                (1, 1, false),
+            ),
+            (
+                Surroundings { outbound: 6, dialing: 3, ..default() },
+                Targets { spare: 2, ..TARGETS },
+                (4, 4, false),
+            ),
+        ] {
+            let room = room(13, &around, &targets);
+            assert_eq!((room.wanted, room.dials, room.complete), expected, "{around:?}");
+            assert!(!room.all);
+        }
+        let all = room(8, &Surroundings { outbound: 8, ..default() }, &TARGETS);
+        assert!(all.all && !all.complete, "there are no more that are known");
     }
 }

@@ -3,8 +3,8 @@
 //! A request has one name here however often it is tried: a try of a running one joins it, one of
 //! an answered one hears the same replies again, for a while and as far as there is room.
 
-use alloc::boxed::Box;
-use alloc::collections::{BTreeMap, BTreeSet};
+use alloc::collections::{BTreeMap, BTreeSet, VecDeque};
+use alloc::sync::Arc;
 use alloc::vec::Vec;
 use core::time::Duration;
 
@@ -14,12 +14,15 @@ use crate::limits::Limits;
 use crate::message::Frame;
 use crate::time::Instant;
 
+/// What a reply that is kept costs beyond its bytes.
+const KEPT_COST: usize = 80;
+
 /// Who asks, under which id, and by which neighbour the latest try came.
 #[derive(Clone, Debug)]
 #[cfg_attr(feature = "testing", derive(Hash))]
 pub(crate) struct Asker {
     pub(crate) from: NodeId,
-    pub(crate) id: Box<str>,
+    pub(crate) id: Arc<str>,
     pub(crate) via: NodeId,
 }
 
@@ -39,8 +42,6 @@ pub(crate) enum Arrival {
 struct Answer {
     asker: Asker,
     deadline: Instant,
-    /// When it is forgotten; its place in the order.
-    until: Instant,
     /// Replies said.
     count: u64,
     /// Those among them that are kept: all or none.
@@ -55,10 +56,12 @@ struct Answer {
 #[cfg_attr(feature = "testing", derive(Hash))]
 pub(crate) struct Answering {
     open: BTreeMap<ReplyTo, Answer>,
-    names: BTreeMap<(NodeId, Box<str>), ReplyTo>,
+    names: BTreeMap<(NodeId, Arc<str>), ReplyTo>,
+    /// Those that are not answered, by their deadlines.
     order: BTreeSet<(Instant, ReplyTo)>,
-    /// The answered ones, in the order of their ends.
-    ended: BTreeSet<(Instant, ReplyTo)>,
+    /// The answered ones, in the order of their ends, and when each is forgotten. All are kept for
+    /// the same time, so they leave as they came.
+    ended: VecDeque<(Instant, ReplyTo)>,
     count: u64,
     bytes: usize,
     most: usize,
@@ -72,7 +75,7 @@ impl Answering {
             open: BTreeMap::new(),
             names: BTreeMap::new(),
             order: BTreeSet::new(),
-            ended: BTreeSet::new(),
+            ended: VecDeque::new(),
             count: 0,
             bytes: 0,
             most: limits.answering,
@@ -95,7 +98,7 @@ impl Answering {
     /// A request came.
     pub(crate) fn arrive(&mut self, asker: Asker, deadline: Instant, now: Instant) -> Arrival {
         self.expire(now);
-        let key = (asker.from, asker.id.clone());
+        let key = (asker.from, Arc::clone(&asker.id));
         let known = self.names.get(&key).and_then(|name| self.open.get_mut(name));
         if let Some(known) = known {
             known.asker.via = asker.via;
@@ -105,15 +108,8 @@ impl Answering {
             return Arrival::Full;
         }
         let name = self.name();
-        let answer = Answer {
-            asker,
-            deadline,
-            until: deadline,
-            count: 0,
-            said: Vec::new(),
-            torn: false,
-            ended: false,
-        };
+        let answer =
+            Answer { asker, deadline, count: 0, said: Vec::new(), torn: false, ended: false };
         self.order.insert((deadline, name));
         self.names.insert(key, name);
         self.open.insert(name, answer);
@@ -129,34 +125,36 @@ impl Answering {
 
     /// A reply was said, or, with `last`, the request is answered.
     pub(crate) fn said(&mut self, name: ReplyTo, frame: Frame, last: bool, now: Instant) {
-        let fits = self.make_room(frame.len(), name);
+        let fits = self.make_room(cost(&frame), name);
         let Some(answer) = self.open.get_mut(&name) else { return };
         answer.count = answer.count.saturating_add(1);
         if !fits || answer.torn {
             // Some of the replies are no answer.
             answer.torn = true;
-            let freed: usize = answer.said.iter().map(Frame::len).sum();
+            let freed: usize = answer.said.iter().map(cost).sum();
             answer.said = Vec::new();
             self.bytes = self.bytes.saturating_sub(freed);
         } else {
-            self.bytes = self.bytes.saturating_add(frame.len());
+            self.bytes = self.bytes.saturating_add(cost(&frame));
+            if last {
+                answer.said.reserve_exact(1); // mostly the only one
+            }
             answer.said.push(frame);
         }
-        if last {
+        if last && !answer.ended {
             answer.ended = true;
-            self.order.remove(&(answer.until, name));
-            answer.until = now + self.keep;
-            self.order.insert((answer.until, name));
-            self.ended.insert((answer.until, name));
+            self.order.remove(&(answer.deadline, name));
+            self.ended.push_back((now + self.keep, name));
         }
     }
 
     /// Whether so many more bytes may be kept, once older answers are forgotten.
     fn make_room(&mut self, bytes: usize, but: ReplyTo) -> bool {
         while self.bytes.saturating_add(bytes) > self.most_bytes {
-            let oldest = self.ended.first().copied().filter(|(_, name)| *name != but);
-            let Some((_, oldest)) = oldest else { return false };
-            self.forget(oldest);
+            let oldest = self.ended.front().filter(|(_, name)| *name != but);
+            if oldest.is_none() || !self.forget_oldest_answered() {
+                return false;
+            }
         }
         true
     }
@@ -164,28 +162,35 @@ impl Answering {
     /// When the next one is to be forgotten: an own deadline, so that waking up for nothing changes
     /// nothing.
     pub(crate) fn next_deadline(&self) -> Option<Instant> {
-        self.order.first().map(|(until, _)| *until)
+        let [open, answered] = [self.order.first(), self.ended.front()];
+        open.into_iter().chain(answered).map(|(until, _)| *until).min()
     }
 
     /// Forgets those that nobody waits for any more.
     pub(crate) fn expire(&mut self, now: Instant) {
+        while self.ended.front().is_some_and(|(until, _)| *until <= now) {
+            self.forget_oldest_answered();
+        }
         while let Some((_, name)) = self.order.first().copied().filter(|(until, _)| *until <= now) {
+            self.order.pop_first();
             self.forget(name);
         }
     }
 
     fn forget_oldest_answered(&mut self) -> bool {
-        let Some((_, oldest)) = self.ended.first().copied() else { return false };
+        let Some((_, oldest)) = self.ended.pop_front() else { return false };
+        if self.ended.is_empty() {
+            self.ended = VecDeque::new();
+        }
         self.forget(oldest);
         true
     }
 
+    /// Forgets one that is in no order any more.
     fn forget(&mut self, name: ReplyTo) {
         let Some(answer) = self.open.remove(&name) else { return };
-        self.order.remove(&(answer.until, name));
-        self.ended.remove(&(answer.until, name));
         self.names.remove(&(answer.asker.from, answer.asker.id));
-        let freed: usize = answer.said.iter().map(Frame::len).sum();
+        let freed: usize = answer.said.iter().map(cost).sum();
         self.bytes = self.bytes.saturating_sub(freed);
     }
 
@@ -196,6 +201,11 @@ impl Answering {
         self.ended.clear();
         self.bytes = 0;
     }
+}
+
+/// What keeping a reply costs.
+fn cost(frame: &Frame) -> usize {
+    frame.len().saturating_add(KEPT_COST)
 }
 
 #[cfg(test)]
@@ -232,7 +242,7 @@ mod tests {
 
     #[test]
     fn a_running_one_is_joined_and_an_answered_one_replayed() {
-        let mut answering = answering(10, 100);
+        let mut answering = answering(10, 1_000);
         let name = new(arrive(&mut answering, "a", 2, 0));
         answering.said(name, frame(), false, at(1));
         assert_eq!(arrive(&mut answering, "a", 3, 1), Arrival::Again(Vec::from([frame()])));
@@ -255,6 +265,22 @@ mod tests {
     }
 
     #[test]
+    fn what_is_next_forgotten_is_open_or_answered() {
+        let mut answering = answering(10, 1_000);
+        let [first, second] = ["a", "b"].map(|id| new(arrive(&mut answering, id, 2, 0)));
+        assert_eq!(answering.next_deadline(), Some(at(10)));
+        answering.said(first, frame(), true, at(1));
+        assert_eq!(answering.next_deadline(), Some(at(10)), "the open one");
+        answering.said(second, frame(), true, at(2));
+        assert_eq!(answering.next_deadline(), Some(at(31)), "the one answered first");
+        answering.expire(at(31));
+        assert_eq!((answering.open.len(), answering.next_deadline()), (1, Some(at(32))));
+        answering.expire(at(32));
+        assert_eq!((answering.open.len(), answering.names.len()), (0, 0));
+        assert_eq!(answering.next_deadline(), None);
+    }
+
+    #[test]
     fn open_ones_are_bounded_and_answered_ones_give_way() {
         let mut answering = answering(2, 100);
         let name = new(arrive(&mut answering, "a", 2, 0));
@@ -267,14 +293,15 @@ mod tests {
 
     #[test]
     fn what_is_kept_is_bounded_and_all_of_an_answer_or_nothing() {
-        let mut answering = answering(10, 7);
+        let one = 3 + KEPT_COST;
+        let mut answering = answering(10, 2 * one + 1);
         let first = new(arrive(&mut answering, "a", 2, 0));
         answering.said(first, frame(), true, at(0));
         let second = new(arrive(&mut answering, "b", 2, 1));
         answering.said(second, frame(), false, at(1));
-        assert_eq!(answering.bytes(), 6);
+        assert_eq!(answering.bytes(), 2 * one);
         answering.said(second, frame(), false, at(1));
-        assert_eq!(answering.bytes(), 6, "the older answer went");
+        assert_eq!(answering.bytes(), 2 * one, "the older answer went");
         answering.said(second, frame(), true, at(1));
         assert_eq!(answering.bytes(), 0, "three do not fit");
         assert_eq!(arrive(&mut answering, "b", 2, 2), Arrival::Again(Vec::new()));

@@ -20,6 +20,9 @@ pub(crate) const TRIES: u64 = 3;
 /// How often a neighbour that is slow to answer is looked at.
 const LOOK_EVERY: Duration = Duration::from_secs(1);
 
+/// What a reply that waits for its turn costs beyond its bytes.
+const EARLY_COST: usize = 192;
+
 /// A request of ours.
 #[derive(Clone, Debug)]
 #[cfg_attr(feature = "testing", derive(Hash))]
@@ -83,7 +86,7 @@ impl Pending {
     }
 
     fn early_bytes(&self) -> usize {
-        self.early.values().map(Words::size).sum()
+        self.early.values().map(cost).fold(0, usize::saturating_add)
     }
 }
 
@@ -254,7 +257,7 @@ impl Asked {
         now: Instant,
     ) -> bool {
         let (most, most_bytes) = (self.most_early, self.most_early_bytes);
-        let (held, size) = (self.early_bytes, words.size());
+        let (held, size) = (self.early_bytes, cost(&words));
         let taken = self.change(id, |pending| {
             let after = pending.last.is_some_and(|last| n > last);
             // A last one below others would unsay what was said.
@@ -286,9 +289,14 @@ impl Asked {
         let n = pending.next;
         let words = pending.early.remove(&n)?;
         pending.next = n.saturating_add(1);
-        self.early_bytes = self.early_bytes.saturating_sub(words.size());
+        self.early_bytes = self.early_bytes.saturating_sub(cost(&words));
         Some((n, pending.last == Some(n), words))
     }
+}
+
+/// What keeping a reply costs.
+fn cost(words: &Words) -> usize {
+    words.size().saturating_add(EARLY_COST)
 }
 
 #[cfg(test)]
@@ -357,7 +365,7 @@ mod tests {
         let fresh: Vec<bool> = [1, 2, 3, 0].map(|n| hear(&mut by_count, n, false)).into();
         assert_eq!(fresh, [true, true, false, true]);
         assert_eq!(taken(&mut by_count).len(), 3);
-        let mut by_bytes = asked(Limits { early_bytes: 15, ..Limits::default() });
+        let mut by_bytes = asked(Limits { early_bytes: 15 + EARLY_COST, ..Limits::default() });
         assert!(hear(&mut by_bytes, 1, false) && !hear(&mut by_bytes, 2, false));
         assert!(hear(&mut by_bytes, 0, false), "its turn has come");
     }
@@ -382,5 +390,59 @@ mod tests {
         assert_eq!((asked.has_room(4), asked.has_room(5)), (Ok(()), Err(("pending_bytes", 9, 8))));
         let full = self::asked(Limits { pending_requests: 1, ..Limits::default() });
         assert_eq!(full.has_room(0), Err(("pending_requests", 2, 1)));
+    }
+
+    #[test]
+    fn replies_before_their_turn_may_take_all_the_room() {
+        for (room, expected) in [(10 + EARLY_COST, false), (11 + EARLY_COST, true)] {
+            let mut asked = asked(Limits { early_bytes: room, ..Limits::default() });
+            assert_eq!(hear(&mut asked, 1, false), expected);
+            assert_eq!(asked.bytes(), 4 + if expected { room } else { 0 });
+        }
+    }
+
+    #[test]
+    fn a_last_reply_may_be_the_next_and_nothing_is_beyond_it() {
+        let mut asked = asked(Limits::default());
+        assert!(hear(&mut asked, 3, true) && !hear(&mut asked, 4, false));
+        assert!(!hear(&mut asked, 3, true) && hear(&mut asked, 2, false));
+        assert!(hear(&mut asked, 0, false) && hear(&mut asked, 1, false));
+        assert_eq!(taken(&mut asked), [(0, false), (1, false), (2, false), (3, true)]);
+        assert!(!asked.hear(RequestId::new(7), (0, false), words("x"), at(1)), "nobody asked");
+    }
+
+    #[test]
+    fn what_becomes_of_a_try_is_known_of_its_request() {
+        let mut asked = asked(Limits::default());
+        let state = |asked: &Asked| {
+            let pending = asked.get(ID).unwrap();
+            (pending.tries, pending.hop, pending.tried.clone(), pending.sought)
+        };
+        asked.sent(ID, node(1), at(0));
+        asked.moved(ID, node(2));
+        assert_eq!(state(&asked), (1, Some(node(2)), Vec::from([node(1), node(2)]), false));
+        assert_eq!(asked.next_deadline(), Some(at(10)), "where it went on its time goes on");
+        asked.lost_hop(ID);
+        assert_eq!((state(&asked).1, asked.by_hop(node(2)).len()), (None, 0));
+        asked.waits(ID);
+        assert_eq!(asked.next_deadline(), Some(at(30)));
+        asked.look_again(ID, at(12));
+        assert_eq!(asked.next_deadline(), Some(at(13)));
+        asked.seeks(ID);
+        assert_eq!(state(&asked), (1, None, Vec::new(), true));
+        assert_eq!((asked.next_deadline(), asked.first()), (Some(at(30)), Some(ID)));
+        asked.end(ID);
+        assert_eq!((asked.first(), asked.due(at(99))), (None, None));
+    }
+
+    #[test]
+    fn one_that_has_no_time_is_looked_at_no_more_than_each_millisecond() {
+        let mut asked = Asked::new(&Limits::default());
+        let body = Payload::encode("x").unwrap();
+        let nanos = |nanos| at(0) + Duration::from_nanos(nanos);
+        let pending = Pending::new(node(9), ("K", &body), UnixTime::default(), (at(0), at(0)));
+        asked.add(ID, Pending { deadline: at(1), ..pending });
+        asked.look_again(ID, at(0));
+        assert_eq!(asked.next_deadline(), Some(nanos(1_000_000)));
     }
 }

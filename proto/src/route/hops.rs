@@ -207,4 +207,32 @@ mod tests {
         assert_eq!(known, [true, false, true, true]);
         assert_eq!(routes.order.len(), 3);
     }
+
+    #[test]
+    fn a_confirmed_hop_that_is_too_old_gives_way() {
+        for (seconds, expected) in [(599, 1), (600, 2)] {
+            let limits = Limits { hops_per_route: 1, ..Limits::default() };
+            let mut routes = Routes::new(&limits);
+            routes.learn(node(9), node(1), true, at(0));
+            routes.learn(node(9), node(2), false, at(seconds));
+            assert_eq!(hops(&routes, 9, seconds), [node(expected)]);
+        }
+    }
+
+    #[test]
+    fn a_neighbour_that_goes_leaves_what_others_lead_to() {
+        let mut routes = routes(10);
+        for (to, via) in [(8, 1), (9, 1), (9, 2)] {
+            routes.learn(node(to), node(via), false, at(0));
+        }
+        routes.forget(node(9), node(7));
+        routes.forget_neighbour(node(1));
+        assert_eq!((hops(&routes, 8, 0), hops(&routes, 9, 0)), (Vec::new(), Vec::from([node(2)])));
+        assert_eq!(routes.order.len(), 1);
+        routes.forget(node(9), node(2));
+        assert!(routes.order.is_empty());
+        routes.learn(node(9), node(2), false, at(0));
+        routes.clear();
+        assert!(!routes.knows(node(9)) && routes.order.is_empty());
+    }
 }

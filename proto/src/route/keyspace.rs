@@ -254,4 +254,30 @@ mod tests {
         }
         assert_eq!(Size::default().estimate(), None);
     }
+
+    #[test]
+    fn the_older_half_of_what_was_told_counts_half() {
+        for (known, expected) in [(254, 15), (255, 15), (256, 20), (257, 19)] {
+            let mut size = Size::default();
+            (0..known).for_each(|_| size.told(true, 10));
+            assert_eq!(size.estimate(), Some(10));
+            (0..128).for_each(|_| size.told(false, 10));
+            assert_eq!(size.estimate(), Some(expected), "{known}");
+        }
+        let mut size = Size::default();
+        (0..ENOUGH - 1).for_each(|_| size.told(true, 10));
+        assert_eq!(size.estimate(), None);
+        size.told(true, 10);
+        assert_eq!(size.estimate(), Some(10));
+    }
+
+    #[test]
+    fn the_nearest_are_so_many_and_each_once() {
+        let ids = || [5, 1, 1, 0, 2].map(node).into_iter();
+        assert_eq!(
+            [0, 1, 2, 9].map(|count| nearest(node(0), ids(), count)),
+            [set(&[]), set(&[1]), set(&[1, 2]), set(&[1, 2, 5]),]
+        );
+        assert_eq!(to_tell(node(0), ids()), set(&[1, 2, 5]), "not itself");
+    }
 }

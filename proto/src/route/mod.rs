@@ -46,3 +46,50 @@ impl core::hash::Hash for Router {
         self.0.is_some().hash(state);
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use alloc::format;
+
+    fn routers() -> [Router; 2] {
+        [Router::default(), Router::new(|to| Some(to.clone()))]
+    }
+
+    #[test]
+    fn a_router_says_what_the_application_says() {
+        let to = PeerId::Guest("g".into());
+        assert_eq!(routers().map(|router| router.next(&to)), [None, Some(to.clone())]);
+        let shown = routers().map(|router| format!("{router:?}"));
+        assert_eq!(shown, ["Router(none)", "Router(the application's)"]);
+    }
+
+    #[cfg(feature = "testing")]
+    #[test]
+    fn it_matters_whether_there_is_a_router() {
+        use core::hash::{Hash as _, Hasher};
+
+        /// The bytes that were written, added up in order.
+        #[derive(Default)]
+        struct Sum(u64);
+
+        impl Hasher for Sum {
+            fn finish(&self) -> u64 {
+                self.0
+            }
+
+            fn write(&mut self, bytes: &[u8]) {
+                let add = |sum: u64, byte: &u8| sum.wrapping_mul(31).wrapping_add(u64::from(*byte));
+                self.0 = bytes.iter().fold(self.0, add);
+            }
+        }
+
+        let hashes = routers().map(|router| {
+            let mut sum = Sum::default();
+            router.hash(&mut sum);
+            sum.finish()
+        });
+        let [none, some] = hashes;
+        assert_ne!(none, some);
+    }
+}

@@ -215,4 +215,40 @@ mod tests {
         assert!(relayed.back_of_search(("a", node(1)), node(3)).is_some());
         assert!(relayed.back_of_search(("a", node(1)), node(3)).is_none(), "once");
     }
+
+    #[test]
+    fn what_is_withdrawn_is_that_try_alone() {
+        let (mut relayed, name) = (relayed(10), ("a", node(1)));
+        for number in 0..=LAST_TRY {
+            assert!(relayed.note(name, node(9), number, node(2 + number as u8), at(0)));
+            relayed.passed(name, number, node(5 + number as u8));
+        }
+        let before = |relayed: &Relayed| {
+            [5, 6, 7].map(|next| relayed.back(name, node(next)).map(|back| back.before))
+        };
+        assert_eq!(before(&relayed), [Some(node(2)), Some(node(3)), Some(node(4))]);
+        relayed.withdrawn(name, 1);
+        assert_eq!(before(&relayed), [Some(node(2)), None, Some(node(4))]);
+        assert!(relayed.refused("a", node(6)).is_empty());
+        assert_eq!(relayed.refused("a", node(7)), [Back { to: node(9), before: node(4) }]);
+        relayed.clear();
+        assert_eq!((before(&relayed), relayed.order.len()), ([None; 3], 0));
+    }
+
+    #[test]
+    fn a_try_beyond_the_last_is_not_passed_but_known() {
+        let (mut relayed, name) = (relayed(10), ("a", node(1)));
+        assert!(!relayed.note(name, node(9), LAST_TRY + 1, node(2), at(0)));
+        assert!(relayed.note(name, node(9), LAST_TRY, node(2), at(0)));
+        assert!(relayed.note(("b", node(1)), node(9), LAST_TRY, node(2), at(0)));
+    }
+
+    #[test]
+    fn a_line_is_known_for_two_minutes_and_not_longer() {
+        for (seconds, fresh) in [(119, false), (120, true)] {
+            let mut relayed = relayed(10);
+            assert!(relayed.note(("a", node(1)), node(9), 0, node(2), at(0)));
+            assert_eq!(relayed.note(("a", node(1)), node(9), 0, node(2), at(seconds)), fresh);
+        }
+    }
 }

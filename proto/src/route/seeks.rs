@@ -174,4 +174,32 @@ mod tests {
         assert_eq!(seek.map(|seek| (seek.held.len(), seek.owed)), Some((2, true)));
         assert_eq!((seeks.bytes(), seeks.next_deadline()), (0, None));
     }
+
+    #[test]
+    fn so_many_searches_may_be_under_way_and_each_ends_by_itself() {
+        let [one, two, three] = [1, 2, 3].map(|number| NodeId::from_random_bytes([number; 16]));
+        let (conn, at) = (ConnId::new(3, NonZeroU32::MIN), Instant::from_nanos);
+        let mut seeks = Seeks::new(&Limits { seeks: 2, held_bytes: 262, ..Limits::default() });
+        assert!(seeks.has_room() && seeks.limit() == 262);
+        seeks.begin(one, Stage::Near, at(9));
+        assert!(seeks.has_room());
+        seeks.begin(two, Stage::Dial(conn), at(7));
+        assert!(!seeks.has_room() && !seeks.contains(three));
+        assert_eq!((seeks.next_deadline(), seeks.dialled_for(conn)), (Some(at(7)), Some(two)));
+        assert_eq!(seeks.dialled_for(ConnId::new(4, NonZeroU32::MIN)), None);
+        assert_eq!((seeks.due(at(6)), seeks.due(at(7))), (None, Some((two, Stage::Dial(conn)))));
+        let message = || Held::Message { id: "1".into(), frame: Frame::new("{}\n") };
+        assert!(seeks.hold(one, message()) && seeks.hold(two, message()), "131 bytes each");
+        seeks.go_on(three, Stage::Far, at(0));
+        seeks.go_on(one, Stage::Far, at(3));
+        assert_eq!(
+            (seeks.due(at(3)), seeks.next_deadline()),
+            (Some((one, Stage::Far)), Some(at(3)))
+        );
+        assert!(seeks.end(one).is_some_and(|seek| !seek.owed && seek.held.len() == 1));
+        assert!(seeks.end(one).is_none() && seeks.has_room());
+        assert_eq!(seeks.bytes(), 131);
+        seeks.clear();
+        assert_eq!((seeks.bytes(), seeks.contains(two)), (0, false));
+    }
 }

@@ -7,7 +7,7 @@
 //! a refusal takes back what they may still go. Pure: [`node`](crate::node) sends.
 
 use alloc::boxed::Box;
-use alloc::collections::{BTreeMap, VecDeque};
+use alloc::collections::{BTreeMap, BTreeSet, VecDeque};
 use alloc::vec::Vec;
 use core::time::Duration;
 
@@ -16,8 +16,10 @@ use crate::limits::Limits;
 use crate::message::Frame;
 use crate::time::Instant;
 
-/// What a kept line costs beyond its bytes.
-pub(crate) const WALK_COST: usize = 512;
+/// What a kept line costs beyond its bytes: its name three times, its places in the tables.
+pub(crate) const WALK_COST: usize = 768;
+/// What each neighbour that had it costs more.
+const TRIED_COST: usize = 32;
 
 /// Lines of one neighbour that are watched at once; more go unwatched.
 const WATCHED: usize = 1024;
@@ -91,6 +93,10 @@ pub(crate) struct Walks {
     order: BTreeMap<u64, Name>,
     count: u64,
     neighbours: BTreeMap<NodeId, Neighbour>,
+    /// How many names all neighbours have yet to take, of lines that ended too.
+    watched: usize,
+    /// When each ping is to be answered, so that none of the others is looked at.
+    due: BTreeSet<(Instant, NodeId)>,
     bytes: usize,
     capacity: usize,
     keep: Duration,
@@ -103,6 +109,8 @@ impl Walks {
             order: BTreeMap::new(),
             count: 0,
             neighbours: BTreeMap::new(),
+            watched: 0,
+            due: BTreeSet::new(),
             bytes: 0,
             capacity: limits.walk_bytes,
             keep: limits.walk_for,
@@ -122,22 +130,26 @@ impl Walks {
     pub(crate) fn begin(&mut self, name: Name, walk: Walk, now: Instant) -> bool {
         let cost = cost(&walk);
         self.end(&name);
-        while let Some((_, oldest)) = self.order.first_key_value() {
-            let old = self.walks.get(oldest).is_none_or(|walk| walk.since + self.keep <= now);
-            if !old && self.bytes.saturating_add(cost) <= self.capacity {
-                break;
-            }
-            let oldest = oldest.clone();
-            self.end(&oldest);
-        }
+        self.expire(now);
         if cost > self.capacity {
             return false;
         }
+        self.make_room(cost, &name);
         self.count = self.count.saturating_add(1);
         self.bytes = self.bytes.saturating_add(cost);
         self.order.insert(self.count, name.clone());
         self.walks.insert(name, Walk { place: self.count, ..walk });
         true
+    }
+
+    /// Gives up the oldest lines but one, until there is room for so many bytes.
+    fn make_room(&mut self, cost: usize, but: &Name) {
+        while self.bytes.saturating_add(cost) > self.capacity {
+            let Some(oldest) = self.order.values().find(|name| *name != but).cloned() else {
+                return;
+            };
+            self.end(&oldest);
+        }
     }
 
     /// Forgets a line.
@@ -164,32 +176,80 @@ impl Walks {
     pub(crate) fn passed_over(&mut self, name: &Name, via: NodeId) {
         if let Some(walk) = self.walks.get_mut(name) {
             walk.tried.push(via);
+            self.bytes = self.bytes.saturating_add(TRIED_COST);
+            self.make_room(0, name);
         }
     }
 
     /// The line went to a neighbour. True if a ping is to follow it.
     pub(crate) fn sent(&mut self, name: &Name, via: NodeId) -> bool {
-        let Some(walk) = self.walks.get_mut(name) else { return false };
-        walk.tried.push(via);
+        self.passed_over(name, via);
+        if !self.walks.contains_key(name) {
+            return false;
+        }
+        self.forget_ended();
         let neighbour = self.neighbours.entry(via).or_default();
         if neighbour.untaken.len() >= WATCHED {
             return false;
         }
         neighbour.untaken.push_back(name.clone());
+        self.watched = self.watched.saturating_add(1);
         neighbour.probe.is_none()
+    }
+
+    /// Lines that ended are not watched any more, once there are many of them: a neighbour that
+    /// refuses each, and answers no ping, would have us keep their names.
+    fn forget_ended(&mut self) {
+        if self.watched < self.walks.len().saturating_add(WATCHED) {
+            return;
+        }
+        self.watched = 0;
+        for (via, neighbour) in &mut self.neighbours {
+            let (mut place, mut gone) = (0_usize, 0_usize);
+            let covers = neighbour.probe.map_or(0, |probe| probe.covers);
+            neighbour.untaken.retain(|name| {
+                let stays = self.walks.get(name).is_some_and(|walk| walk.next() == Some(*via));
+                gone = gone.saturating_add(usize::from(!stays && place < covers));
+                place = place.saturating_add(1);
+                stays
+            });
+            neighbour.untaken.shrink_to_fit();
+            self.watched = self.watched.saturating_add(neighbour.untaken.len());
+            if let Some(probe) = &mut neighbour.probe {
+                probe.covers = covers.saturating_sub(gone);
+            }
+        }
     }
 
     /// A ping went out behind the lines that a neighbour has, and is to be answered in time.
     pub(crate) fn probing(&mut self, via: NodeId, nonce: u64, now: Instant, until: Instant) {
-        if let Some(neighbour) = self.neighbours.get_mut(&via) {
+        if let Some(neighbour) = self.neighbours.get(&via) {
             let covers = neighbour.untaken.len();
-            neighbour.probe = Some(Probe { nonce, sent: now, until, covers });
+            self.set_probe(via, Some(Probe { nonce, sent: now, until, covers }));
+        }
+    }
+
+    fn set_probe(&mut self, via: NodeId, probe: Option<Probe>) {
+        let Some(neighbour) = self.neighbours.get_mut(&via) else { return };
+        if let Some(old) = core::mem::replace(&mut neighbour.probe, probe) {
+            self.due.remove(&(old.until, via));
+        }
+        if let Some(new) = probe {
+            self.due.insert((new.until, via));
         }
     }
 
     /// There is no room for a ping: its lines are not watched.
     pub(crate) fn not_probing(&mut self, via: NodeId) {
-        self.neighbours.remove(&via);
+        self.forget(via);
+    }
+
+    /// Nothing is known of a neighbour any more.
+    fn forget(&mut self, via: NodeId) {
+        self.set_probe(via, None);
+        if let Some(neighbour) = self.neighbours.remove(&via) {
+            self.watched = self.watched.saturating_sub(neighbour.untaken.len());
+        }
     }
 
     /// A pong came. True if another ping is to follow what went meanwhile.
@@ -198,19 +258,21 @@ impl Walks {
         let Some(probe) = neighbour.probe.filter(|probe| probe.nonce == nonce) else {
             return false;
         };
-        neighbour.untaken.drain(..probe.covers.min(neighbour.untaken.len()));
-        neighbour.probe = None;
+        let taken = probe.covers.min(neighbour.untaken.len());
+        neighbour.untaken.drain(..taken);
         let more = !neighbour.untaken.is_empty();
+        self.watched = self.watched.saturating_sub(taken);
+        self.set_probe(via, None);
         if !more {
-            self.neighbours.remove(&via);
+            self.forget(via);
         }
         more
     }
 
     pub(crate) fn next_deadline(&self) -> Option<Instant> {
-        let probes = self.neighbours.values().filter_map(|neighbour| neighbour.probe);
         let oldest = self.order.first_key_value().and_then(|(_, name)| self.walks.get(name));
-        probes.map(|probe| probe.until).chain(oldest.map(|walk| walk.since + self.keep)).min()
+        let ends = oldest.map(|walk| walk.since + self.keep);
+        self.due.first().map(|(until, _)| *until).into_iter().chain(ends).min()
     }
 
     /// Forgets what is too old to be answered.
@@ -226,37 +288,38 @@ impl Walks {
 
     /// A neighbour that did not answer a ping in time, and when that was sent.
     pub(crate) fn overdue(&self, now: Instant) -> Option<(NodeId, Instant)> {
-        let mut probes =
-            self.neighbours.iter().filter_map(|(via, neighbour)| Some((*via, neighbour.probe?)));
-        let (via, probe) = probes.find(|(_, probe)| probe.until <= now)?;
-        Some((via, probe.sent))
+        let (_, via) = self.due.first().filter(|(until, _)| *until <= now)?;
+        let probe = self.neighbours.get(via)?.probe?;
+        Some((*via, probe.sent))
     }
 
     /// It lives, and is given longer.
     pub(crate) fn wait_longer(&mut self, via: NodeId, until: Instant) {
-        if let Some(probe) = self.neighbours.get_mut(&via).and_then(|known| known.probe.as_mut()) {
-            probe.until = until;
+        if let Some(probe) = self.neighbours.get(&via).and_then(|known| known.probe) {
+            self.set_probe(via, Some(Probe { until, ..probe }));
         }
     }
 
     /// It does not answer: the lines that are to go elsewhere.
     pub(crate) fn silent(&mut self, via: NodeId, now: Instant) -> VecDeque<Name> {
-        let Some(neighbour) = self.neighbours.get_mut(&via) else { return VecDeque::new() };
-        neighbour.probe = None;
-        neighbour.silent = Some(now);
+        self.set_probe(via, None);
+        if let Some(neighbour) = self.neighbours.get_mut(&via) {
+            neighbour.silent = Some(now);
+        }
         self.untaken(via)
     }
 
     /// It is gone: the same.
     pub(crate) fn gone(&mut self, via: NodeId) -> VecDeque<Name> {
         let names = self.untaken(via);
-        self.neighbours.remove(&via);
+        self.forget(via);
         names
     }
 
     fn untaken(&mut self, via: NodeId) -> VecDeque<Name> {
         let Some(neighbour) = self.neighbours.get_mut(&via) else { return VecDeque::new() };
         let mut names = core::mem::take(&mut neighbour.untaken);
+        self.watched = self.watched.saturating_sub(names.len());
         names.retain(|name| self.walks.get(name).is_some_and(|walk| walk.next() == Some(via)));
         names
     }
@@ -292,12 +355,14 @@ impl Walks {
         self.walks.clear();
         self.order.clear();
         self.neighbours.clear();
-        self.bytes = 0;
+        self.due.clear();
+        (self.watched, self.bytes) = (0, 0);
     }
 }
 
 fn cost(walk: &Walk) -> usize {
-    walk.frame.len().saturating_add(WALK_COST)
+    let tried = walk.tried.len().saturating_mul(TRIED_COST);
+    walk.frame.len().saturating_add(WALK_COST).saturating_add(tried)
 }
 
 #[cfg(test)]
@@ -322,6 +387,45 @@ mod tests {
 
     fn walk(now: u64) -> Walk {
         Walk::new((node(9), node(2)), 32, None, Frame::new("{}\n"), at(now))
+    }
+
+    /// What is counted is what is there.
+    fn check(walks: &Walks) {
+        let names = walks.neighbours.values().map(|neighbour| neighbour.untaken.len());
+        assert_eq!(walks.watched, names.sum::<usize>());
+        let probes = walks.neighbours.iter();
+        let probes = probes.filter_map(|(via, known)| Some((known.probe?.until, *via)));
+        assert!(walks.due.iter().copied().eq(probes.collect::<BTreeSet<_>>()));
+    }
+
+    #[test]
+    fn what_waits_is_counted_whatever_comes_in_whatever_order() {
+        let (mut walks, mut rng) = (walks(20_000), crate::rng::Rng::new([5; 32]));
+        let mut seen = [0_usize; 2];
+        for step in 0..10_000_u64 {
+            let now = at(step / 100);
+            let id = alloc::format!("{}", rng.below(600));
+            let via = node(u8::try_from(3 + rng.below(5)).unwrap_or_default());
+            let nonce = rng.below(2);
+            match rng.below(2_000) {
+                0 => _ = walks.gone(via),
+                1 => walks.not_probing(via),
+                2 => _ = walks.silent(via, now),
+                3 => walks.wait_longer(via, now + Duration::from_secs(2)),
+                4 => walks.answered((&id, node(1))),
+                5 if rng.below(9) == 0 => walks.clear(),
+                5..8 => _ = walks.pong(via, nonce),
+                8..12 => walks.probing(via, nonce, now, now + Duration::from_secs(1)),
+                12 => walks.expire(now),
+                _ => {
+                    walks.begin(name(&id), walk(step / 100), now);
+                    walks.sent(&name(&id), via);
+                }
+            }
+            check(&walks);
+            seen = [seen[0].max(walks.watched), seen[1].max(walks.due.len())];
+        }
+        assert!(seen[0] > WATCHED && seen[1] > 2, "{seen:?}");
     }
 
     #[test]
@@ -369,6 +473,47 @@ mod tests {
     }
 
     #[test]
+    fn whoever_had_a_line_is_charged_and_older_lines_make_room() {
+        let mut walks = walks(2 * (WALK_COST + 3) + TRIED_COST);
+        for id in ["a", "b"] {
+            assert!(walks.begin(name(id), walk(0), at(0)));
+        }
+        assert!(walks.sent(&name("b"), node(5)));
+        assert_eq!(walks.bytes(), 2 * (WALK_COST + 3) + TRIED_COST);
+        walks.passed_over(&name("a"), node(5));
+        assert!(walks.get(&name("b")).is_none(), "a is the oldest, and the one that goes on");
+        assert_eq!(walks.bytes(), WALK_COST + 3 + TRIED_COST);
+        assert!(!walks.sent(&name("b"), node(5)), "it was given up");
+        walks.end(&name("a"));
+        assert_eq!(walks.bytes(), 0);
+    }
+
+    #[test]
+    fn lines_that_ended_are_forgotten_when_they_are_many_and_pings_cover_what_they_did() {
+        let mut walks = walks(WALK_COST * 8);
+        assert!(walks.begin(name("a"), walk(0), at(0)) && walks.sent(&name("a"), node(5)));
+        for number in 0..3 * WATCHED {
+            let (line, via) = (name(&alloc::format!("{number}")), node(5 + (number % 8) as u8));
+            assert!(walks.begin(line.clone(), walk(0), at(0)));
+            walks.sent(&line, via);
+            if number == 8 {
+                walks.probing(node(5), 77, at(0), at(1));
+                assert!(walks.begin(name("b"), walk(0), at(0)));
+                walks.sent(&name("b"), node(5));
+            }
+            walks.end(&line);
+        }
+        let names = |walks: &Walks| -> usize {
+            walks.neighbours.values().map(|neighbour| neighbour.untaken.len()).sum()
+        };
+        assert!(names(&walks) <= walks.walks.len() + WATCHED, "{} are kept", names(&walks));
+        assert!(walks.pong(node(5), 77), "what went after the ping is not covered");
+        let left = walks.gone(node(5));
+        assert!(!left.contains(&name("a")), "and what went before it was taken");
+        assert!(left.contains(&name("b")));
+    }
+
+    #[test]
     fn what_is_kept_is_bounded_by_bytes_and_by_time() {
         let mut walks = walks(2 * (WALK_COST + 3));
         for (id, seconds) in [("a", 0), ("b", 1), ("c", 2)] {
@@ -385,5 +530,14 @@ mod tests {
         let _kept = walks.begin(name("d"), walk(3), at(3));
         walks.clear();
         assert_eq!((walks.bytes(), walks.next_deadline()), (0, None));
+    }
+
+    #[test]
+    fn a_line_that_takes_all_the_room_has_room() {
+        for (room, expected) in [(WALK_COST + 2, false), (WALK_COST + 3, true)] {
+            let mut walks = walks(room);
+            assert_eq!(walks.begin(name("a"), walk(0), at(0)), expected);
+            assert_eq!(walks.bytes(), if expected { room } else { 0 });
+        }
     }
 }

@@ -39,6 +39,8 @@ pub(crate) struct Visit {
     frames: Frames,
     /// The newest reply, held back until it is known whether it is the last.
     pub(crate) held: Option<GuestFrame>,
+    /// Bytes of the body that it becomes.
+    pub(crate) held_len: usize,
     /// Replies handed on.
     pub(crate) replies: u64,
     /// Whom it knows, as far as it has told.
@@ -47,7 +49,15 @@ pub(crate) struct Visit {
 
 impl Visit {
     pub(crate) fn new(errand: Errand, until: Instant) -> Self {
-        Self { errand, until, frames: Frames::default(), held: None, replies: 0, rows: Vec::new() }
+        Self {
+            errand,
+            until,
+            frames: Frames::default(),
+            held: None,
+            held_len: 0,
+            replies: 0,
+            rows: Vec::new(),
+        }
     }
 
     /// Takes the next reply off the front of `rest`.
@@ -64,6 +74,11 @@ impl Visit {
         let whole = self.held.as_ref().map(|frame| frame.payload.len());
         let under_way = self.frames.announced().map(|len| (self.frames.arrived(), Some(len)));
         under_way.or_else(|| whole.map(|len| (len, whole))).unwrap_or_default()
+    }
+
+    /// Bytes that replies take, or will when they are handed on.
+    pub(crate) fn taken(&self) -> usize {
+        self.frames.reserved().saturating_add(self.held_len)
     }
 
     /// Bytes held of replies.
@@ -101,5 +116,38 @@ impl Exchange {
             Self::Answering { until, .. } | Self::Telling { until } => *until,
             Self::Visiting(visit) => visit.until,
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use super::*;
+    use crate::wire::btpeer::encode;
+
+    #[test]
+    fn a_visit_knows_how_far_its_reply_has_come() {
+        let mut visit = Visit::new(Errand::Name, Instant::ZERO);
+        let state = |visit: &Visit| (visit.progress(), visit.held());
+        assert_eq!(state(&visit), ((0, None), 0));
+        let frame = encode("REPL", b"12345").unwrap();
+        let (mut start, mut end) = (frame.get(..10).unwrap(), frame.get(10..).unwrap());
+        assert!(visit.next(&mut start, 5).unwrap().is_none() && start.is_empty());
+        assert_eq!(state(&visit), ((2, Some(5)), 10));
+        visit.held = visit.next(&mut end, 5).unwrap();
+        assert_eq!(state(&visit), ((5, Some(5)), 5));
+        let mut next = frame.get(..9).unwrap();
+        assert!(visit.next(&mut next, 5).unwrap().is_none());
+        assert_eq!(state(&visit), ((1, Some(5)), 14), "the reply under way counts");
+        assert!(Visit::new(Errand::Name, Instant::ZERO).next(&mut &*frame, 4).is_err());
+    }
+
+    #[test]
+    fn each_exchange_has_its_deadline() {
+        let at = |seconds| Instant::ZERO + core::time::Duration::from_secs(seconds);
+        let answering = Exchange::Answering { token: 1, until: at(1), ended: false };
+        let visiting = Exchange::Visiting(Visit::new(Errand::Alive, at(2)));
+        let telling = Exchange::Telling { until: at(3) };
+        assert_eq!([answering, visiting, telling].map(|one| one.deadline()), [1, 2, 3].map(at));
     }
 }

@@ -11,7 +11,7 @@ use alloc::vec::Vec;
 use core::fmt;
 
 use crate::base64;
-use crate::quote::push_quoted;
+use crate::quote::{push_quoted, quoted_len};
 use crate::wire::json::Members;
 
 const HEADER: usize = 8;
@@ -135,6 +135,11 @@ impl Frames {
         (self.known == HEADER).then_some(usize::try_from(len).unwrap_or(usize::MAX))
     }
 
+    /// Bytes that its payload may take now: no more is reserved than twice what has arrived.
+    pub(crate) fn reserved(&self) -> usize {
+        self.announced().unwrap_or_default().min(self.payload.len().saturating_mul(2))
+    }
+
     /// Bytes of that payload which have arrived.
     pub(crate) fn arrived(&self) -> usize {
         self.payload.len()
@@ -228,6 +233,15 @@ pub(crate) fn payload_to_body(payload: &[u8]) -> String {
     body
 }
 
+/// Bytes of the body that a payload becomes.
+pub(crate) fn body_len(payload: &[u8]) -> usize {
+    let Ok(text) = core::str::from_utf8(payload) else {
+        let binary = payload.len().div_ceil(3).saturating_mul(4);
+        return binary.saturating_add(r#"{"base64":""}"#.len());
+    };
+    quoted_len(text).saturating_add(2)
+}
+
 /// A JSON body as a payload: the text of a string, the bytes of exactly `{"base64":"…"}`, and any
 /// other JSON as it is written. The inverse of [`payload_to_body`].
 pub(crate) fn body_to_payload(body: &str) -> Vec<u8> {
@@ -279,6 +293,15 @@ mod tests {
             assert!(rest.is_empty());
         }
         (found, None, state)
+    }
+
+    #[test]
+    fn a_body_is_as_long_as_is_said_before_it_is_made() {
+        let binary = (0..9).map(|len| vec![0xff; len]);
+        let texts = ["", "plain", "\u{1}\n\"\\", "äöü"].map(|text| text.as_bytes().to_vec());
+        for payload in binary.chain(texts) {
+            assert_eq!(body_len(&payload), payload_to_body(&payload).len(), "{payload:?}");
+        }
     }
 
     #[test]

@@ -376,4 +376,26 @@ mod tests {
             assert_eq!(named_address(read.msg), Some((id.into(), host.into(), 7)));
         }
     }
+
+    #[test]
+    fn who_what_and_when_are_read_as_they_were_written() {
+        for (originator, msg, time) in [("o", "1", "t"), ("", "\"\"", ""), ("a\"b", "{}", "\n")] {
+            let body = said(originator, msg, time);
+            let (who, what, when) = parse_said(&body).unwrap();
+            assert_eq!((&*who, what, &*when), (originator, msg, time));
+        }
+        let more = r#"{"time":"t","x":1,"msg":[1, 2],"originator":"o"}"#;
+        assert_eq!(parse_said(more), Some(("o".into(), "[1, 2]", "t".into())));
+        for body in [
+            "1",
+            "",
+            r#"{"msg":1,"time":"t"}"#,
+            r#"{"originator":"o","time":"t"}"#,
+            r#"{"originator":"o","msg":1}"#,
+            r#"{"originator":1,"msg":1,"time":"t"}"#,
+            r#"{"originator":"o","msg":1,"time":2}"#,
+        ] {
+            assert_eq!(parse_said(body), None, "{body}");
+        }
+    }
 }

@@ -160,6 +160,18 @@ pub(crate) struct Routed<'a> {
     pub(crate) ttl: u64,
 }
 
+/// The id of a one-to-one line: eight hexadecimal digits of the epoch, a dot, and the count.
+pub(crate) fn message_id(epoch: u32, count: u64) -> String {
+    let mut line = Line::continued(String::with_capacity(9 + MOST_DIGITS), 0);
+    for place in (0..8).rev() {
+        let digit = epoch >> (4 * place) & 15;
+        line.text.push(char::from_digit(digit, 16).unwrap_or('0'));
+    }
+    line.raw(".");
+    line.digits(count);
+    line.into_text()
+}
+
 /// A one-to-one message of ours. Its first try, which nearly always is the only one, has no number.
 pub(crate) fn message(
     routed: &Routed<'_>,
@@ -414,6 +426,7 @@ mod tests {
     use super::*;
     use crate::wire::native::decode;
     use crate::wire::received::Received;
+    use alloc::vec::Vec;
 
     #[test]
     fn numbers_and_ids_are_written_as_a_formatter_would() {
@@ -423,6 +436,9 @@ mod tests {
             let mut line = Line::new("x");
             line.number("n", number);
             assert_eq!(line.text, format!("{{\"msgtype\":\"x\",\"n\":{number}"));
+        }
+        for (epoch, count) in [(0, 0), (0x00ab_cdef, 7), (u32::MAX, LARGEST), (0x1234_5678, 1000)] {
+            assert_eq!(message_id(epoch, count), format!("{epoch:08x}.{count}"));
         }
         let id = NodeId::from_random_bytes([0xab; 16]);
         let mut line = Line::over("old".into(), "x");
@@ -435,6 +451,101 @@ mod tests {
         for frame in [bye(ByeReason::Disconnect, Some(u64::MAX), &[]), getaddr(Some(usize::MAX))] {
             let line = Received::new(frame.as_bytes().strip_suffix(b"\n").unwrap()).unwrap();
             assert!(decode(line.text).is_ok(), "{}", line.text);
+        }
+    }
+
+    /// What is written, without the end of the line.
+    fn text(frame: &Frame) -> &str {
+        core::str::from_utf8(frame.as_bytes()).unwrap().strip_suffix('\n').unwrap()
+    }
+
+    #[test]
+    fn each_line_is_written_to_the_letter() {
+        let [id, other] = [1, 2].map(|number| NodeId::from_random_bytes([number; 16]));
+        let addr: SocketAddr = "192.0.2.1:5".parse().unwrap();
+        let routed = Routed { id: "a.1", from: id, to: other, ttl: 3 };
+        let caps = Caps { route: true, routes_only: true };
+        let listen = Some(Listen::Addr(addr));
+        let (network, agent, nonce) = ("n", "a\"", Some(7));
+        let long = HelloOut { network, agent, nonce, listen, you: addr, max: 9, caps };
+        let (listen, caps) = (Some(Listen::Port(5)), Caps::default());
+        let short = HelloOut { nonce: None, listen, caps, ..long.clone() };
+        let v0_start = format!(r#"{{"msgtype":"hello","nodeid":"{id}""#);
+        let hello_start = format!("{v0_start},\"version\":1,\"min_version\":0");
+        let words: Vec<String> = long.caps.words().map(|word| format!("\"{word}\"")).collect();
+        let (words, at) = (words.join(","), r#""listen":"192.0.2.1:5""#);
+        let names = r#""network":"n","agent":"a\"""#;
+        let you = r#""you":"192.0.2.1:5","max":9"#;
+        let ends = format!(r#""from":"{id}","to":"{other}""#);
+        let bye_start = r#"{"msgtype":"bye","reason":"full""#;
+        let rows = [(addr, "one".to_string(), 4), (addr, "two".to_string(), 5)];
+        let pairs = r#"[["192.0.2.1:5","one"],["192.0.2.1:5","two"]]"#;
+        for (frame, expected) in [
+            (
+                hello(id, &long),
+                format!("{hello_start},{names},\"nonce\":7,{at},{you},\"caps\":[{words}]}}"),
+            ),
+            (hello(id, &short), format!("{hello_start},{names},\"listen\":5,{you}}}")),
+            (hello_v0(id), format!("{v0_start}}}")),
+            (ping(Some(7)), r#"{"msgtype":"ping","nonce":7}"#.into()),
+            (pong(None), r#"{"msgtype":"pong"}"#.into()),
+            (bye(ByeReason::Full, None, &[]), format!("{bye_start}}}")),
+            (
+                bye(ByeReason::Full, Some(8), &[(addr, id)]),
+                format!(r#"{bye_start},"retry":8,"peers":[["192.0.2.1:5","{id}"]]}}"#),
+            ),
+            (getaddr(None), r#"{"msgtype":"getaddr"}"#.into()),
+            (getaddr(Some(4)), r#"{"msgtype":"getaddr","max":4}"#.into()),
+            (super::addr(&rows, false), format!(r#"{{"msgtype":"addr","peers":{pairs}}}"#)),
+            (
+                super::addr(&rows, true),
+                format!(r#"{{"msgtype":"addr","peers":{pairs},"ages":[4,5]}}"#),
+            ),
+            (super::addr(&[], true), r#"{"msgtype":"addr","peers":[]}"#.into()),
+            (find(&routed), format!(r#"{{"msgtype":"find","id":"a.1",{ends},"ttl":3}}"#)),
+            (found(&routed), format!(r#"{{"msgtype":"found","id":"a.1",{ends},"ttl":3}}"#)),
+            (
+                nak("a.1", id, NakCode::Busy, Some(3)),
+                format!(r#"{{"msgtype":"nak","re":"a.1","at":"{id}","code":"busy","ttl":3}}"#),
+            ),
+            (error("a.1", "gone", None), r#"{"msgtype":"error","re":"a.1","code":"gone"}"#.into()),
+        ] {
+            assert_eq!(text(&frame), expected);
+        }
+    }
+
+    #[test]
+    fn lines_of_one_node_for_another_are_written_to_the_letter() {
+        let [id, other] = [1, 2].map(|number| NodeId::from_random_bytes([number; 16]));
+        let routed = Routed { id: "a.1", from: id, to: other, ttl: 3 };
+        let time = UnixTime::from_millis(6);
+        let ends = format!(r#""from":"{id}","to":"{other}""#);
+        let start = format!(r#""id":"a.1",{ends},"kind":"K","time":6,"ttl":3"#);
+        let body = Payload::from_json("[1]").unwrap();
+        let reply_start = format!(r#"{{"msgtype":"reply","re":"a.1","n":2,{ends},"kind":"K""#);
+        for (line, expected) in [
+            (
+                message(&routed, 0, time, "K", "[1]"),
+                format!(r#"{{"msgtype":"message",{start},"msg":[1]}}"#),
+            ),
+            (
+                message(&routed, 1, time, "K", "[1]"),
+                format!(r#"{{"msgtype":"message",{start},"try":1,"msg":[1]}}"#),
+            ),
+            (
+                request(&routed, (8, 0), time, "K", "[1]"),
+                format!(r#"{{"msgtype":"request",{start},"deadline":8,"try":0,"msg":[1]}}"#),
+            ),
+            (
+                reply("a.1", (id, other), (2, false), "K", &body),
+                format!(r#"{reply_start},"msg":[1]}}"#),
+            ),
+            (
+                reply("a.1", (id, other), (2, true), "K", &body),
+                format!(r#"{reply_start},"last":true,"msg":[1]}}"#),
+            ),
+        ] {
+            assert_eq!(line, expected + "\n");
         }
     }
 }

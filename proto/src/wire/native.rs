@@ -33,8 +33,8 @@ pub(crate) struct Decoded<'a> {
 /// # Errors
 /// [`Violation::Malformed`] if the text is not valid.
 pub(crate) fn decode(text: &str) -> Result<Decoded<'_>, Violation> {
-    if let Some(broadcast) = written::broadcast(text) {
-        return Ok(Decoded { msg: Msg::Broadcast(broadcast), unknown_fields: 0 });
+    if let Some(msg) = written::message(text) {
+        return Ok(Decoded { msg, unknown_fields: 0 });
     }
     read_any(text).map_err(|fault| Violation::Malformed { at: fault.at(), what: fault.what() })
 }

@@ -1,5 +1,5 @@
-//! Reads a broadcast that lies there just as nodes write it: the keys of the table in its order, no
-//! blanks, no escapes outside the body, and nothing else.
+//! Reads a broadcast, or a line for one node, that lies there just as nodes write it: the keys of
+//! the table in its order, no blanks, no escapes outside the body, and nothing else.
 //!
 //! In a busy network nearly every line is such. Then no key has to be found, named or remembered:
 //! what stands between the values is compared in one piece. A line that differs in anything is no
@@ -11,19 +11,99 @@ use alloc::borrow::Cow;
 
 use crate::limits::MAX_DEPTH;
 use crate::wire::json::{LARGEST, MOST_DIGITS, Scan, Span, Wrong};
-use crate::wire::msg::Broadcast;
+use crate::wire::msg::{Broadcast, Direct, Msg, ReplyLine, RequestLine};
 
-/// The broadcast in this text; `None` if it is another message, or differs in anything.
-pub(super) fn broadcast(text: &str) -> Option<Broadcast<'_>> {
+/// The message in this text; `None` if it is none that is read here, or differs in anything.
+pub(super) fn message(text: &str) -> Option<Msg<'_>> {
     let mut line = Reader::at(text, 0);
-    let (originator, epoch) = line.stream()?;
-    let seq = line.integer()?;
-    let (time, kind) = line.time_and_kind()?;
-    let msg = line.value()?;
+    line.skip("{\"msgtype\":\"")?;
+    let msg = match line.byte() {
+        b'b' => Msg::Broadcast(line.broadcast()?),
+        b'm' => Msg::Message(line.direct()?),
+        b'r' if line.skip_if("request\"") => Msg::Request(line.request()?),
+        b'r' => Msg::Reply(line.reply()?),
+        _ => return None,
+    };
     line.skip("}")?;
-    let originator = Cow::Borrowed(originator);
-    let whole = line.at == text.len();
-    whole.then_some(Broadcast { originator, epoch, seq, time, kind, msg })
+    (line.at == text.len()).then_some(msg)
+}
+
+/// Each reads what stands in a line but for its beginning and its end.
+impl<'a> Reader<'a> {
+    fn broadcast(&mut self) -> Option<Broadcast<'a>> {
+        self.at = 0;
+        let (originator, epoch) = self.stream()?;
+        let seq = self.integer()?;
+        let (time, kind) = self.time_and_kind()?;
+        let (originator, msg) = (Cow::Borrowed(originator), self.value()?);
+        Some(Broadcast { originator, epoch, seq, time, kind, msg })
+    }
+
+    fn direct(&mut self) -> Option<Direct<'a>> {
+        self.skip("message\"")?;
+        let (direct, deadline) = self.routed()?;
+        deadline.is_none().then_some(direct)
+    }
+
+    fn request(&mut self) -> Option<RequestLine<'a>> {
+        let (direct, deadline) = self.routed()?;
+        Some(RequestLine { direct, deadline: deadline? })
+    }
+
+    fn reply(&mut self) -> Option<ReplyLine<'a>> {
+        self.skip("reply\",\"re\":")?;
+        let re = Cow::Borrowed(self.plain()?);
+        self.skip(",\"n\":")?;
+        let n = self.integer()?;
+        let (from, to) = self.ends()?;
+        let kind = self.kind()?;
+        let last = self.skip_if(",\"last\":true");
+        Some(ReplyLine { re, n, from, to, kind, msg: self.msg()?, last })
+    }
+
+    /// A line for one node; with its deadline, if there is one.
+    #[inline]
+    fn routed(&mut self) -> Option<(Direct<'a>, Option<Span<'a>>)> {
+        self.skip(",\"id\":")?;
+        let id = Cow::Borrowed(self.plain()?);
+        let (from, to) = self.ends()?;
+        let kind = self.kind()?;
+        self.skip(",\"time\":")?;
+        let time = self.integer()?;
+        self.skip(",\"ttl\":")?;
+        let ttl = self.number()?;
+        let is_request = self.skip_if(",\"deadline\":");
+        let deadline = if is_request { Some(self.number()?) } else { None };
+        let attempt = if self.skip_if(",\"try\":") { self.integer()? } else { 0 };
+        let msg = self.msg()?;
+        Some((Direct { id, from, to, time, ttl, attempt, kind, msg }, deadline))
+    }
+
+    #[inline]
+    fn ends(&mut self) -> Option<(Cow<'a, str>, Cow<'a, str>)> {
+        self.skip(",\"from\":")?;
+        let from = self.plain()?;
+        self.skip(",\"to\":")?;
+        Some((Cow::Borrowed(from), Cow::Borrowed(self.plain()?)))
+    }
+
+    #[inline]
+    fn kind(&mut self) -> Option<Span<'a>> {
+        self.skip(",\"kind\":")?;
+        self.value().filter(Span::is_plain)
+    }
+
+    #[inline]
+    fn msg(&mut self) -> Option<Span<'a>> {
+        self.skip(",\"msg\":")?;
+        self.value()
+    }
+
+    /// An integer, and where it stands.
+    #[inline]
+    fn number(&mut self) -> Option<Span<'a>> {
+        self.value().filter(|value| value.as_integer().is_some())
+    }
 }
 
 /// A text, and how much of it is read.
@@ -70,7 +150,29 @@ impl<'a> Reader<'a> {
     /// Whether this byte comes next.
     #[inline]
     pub(super) fn is_at(&self, byte: u8) -> bool {
-        self.scan.byte(self.at) == byte
+        self.byte() == byte
+    }
+
+    /// Whether just these bytes come next.
+    #[inline]
+    fn is_next(&self, expected: &str) -> bool {
+        let end = self.at.wrapping_add(expected.len());
+        self.scan.between(self.at, end) == expected.as_bytes()
+    }
+
+    #[inline]
+    fn byte(&self) -> u8 {
+        self.scan.byte(self.at)
+    }
+
+    /// Steps over just these bytes if they come next.
+    #[inline]
+    fn skip_if(&mut self, expected: &str) -> bool {
+        let is_next = self.is_next(expected);
+        if is_next {
+            self.at = self.at.wrapping_add(expected.len());
+        }
+        is_next
     }
 
     /// Steps over just these bytes, if there are any. If it is false, the place means nothing.

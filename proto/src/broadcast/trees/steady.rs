@@ -147,7 +147,7 @@ mod tests {
         let (mut single, mut together) = (Side::new(), Side::new());
         let stream = (NodeId::from_random_bytes([9; 16]), 7);
         let (mut now, mut seq, mut late) = (Instant::ZERO, 1, None);
-        for _ in 0..2000 {
+        for round in 1..=2000 {
             now = now + Duration::from_millis(rng.below(150));
             let (what, other) = (rng.below(12), rng.below(4));
             let link = if rng.below(8) == 0 { rng.below(4) } else { 0 };
@@ -173,7 +173,9 @@ mod tests {
             }
             seq += count;
             assert_eq!(format!("{:?}", single.1), format!("{:?}", together.1), "{seq}");
-            assert_eq!(format!("{:?}", single.0), format!("{:?}", together.0), "{seq}");
+            if round % 20 == 0 {
+                assert_eq!(format!("{:?}", single.0), format!("{:?}", together.0), "{seq}");
+            }
             (single.1, together.1) = (Vec::new(), Vec::new());
         }
         assert!(single.2 == 0 && together.2 > 1000, "{}", together.2);

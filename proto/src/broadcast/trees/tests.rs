@@ -4,6 +4,8 @@ use super::*;
 use crate::id::NodeId;
 use core::num::NonZeroU32;
 
+mod bounds;
+
 /// A node's trees, the time, and what was ordered last.
 struct Bench {
     trees: Trees,
@@ -187,6 +189,20 @@ fn a_candidate_whose_copy_comes_second_is_pruned() {
     bench.gets(2, 0);
     assert_eq!(pruned(&bench.gets_again(2, 1)), [(1, false)]);
     assert_eq!(bench.parent(), Some(0));
+}
+
+#[test]
+fn a_candidate_that_was_first_before_it_was_one_is_not_pruned_for_it() {
+    let mut bench = Bench::new(2);
+    bench.gets(1, 0);
+    bench.gets(2, 1);
+    bench.hears_of(3, 1);
+    bench.pass(300);
+    assert_eq!(grafted(&bench.tends()), [(1, false)]);
+    assert_eq!(pruned(&bench.gets_again(2, 0)), [], "it would be our parent and push nothing");
+    bench.gets(4, 1);
+    assert_eq!(bench.parent(), Some(1));
+    assert_eq!(pruned(&bench.gets_again(4, 0)), [(0, false)]);
 }
 
 /// A broadcast that link 1 announced long before link 0 brought it.
