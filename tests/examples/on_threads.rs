@@ -78,9 +78,9 @@ impl Threads {
         spawn(move || this.write(conn, output));
         while self.wait(conn, |node| !node.wants_read(conn)).0.is_open(conn) {
             match stream.read(&mut buffer).map(|count| buffer.get(..count).unwrap_or_default()) {
-                Ok([]) if self.0.lock().unwrap().1.contains_key(&conn) => {
-                    return Ok(TransportError::Eof);
-                }
+                // That it broke the writer may have been told, and nobody is told twice. But then
+                // it has no other end any more.
+                Ok([]) if stream.peer_addr().is_ok() => return Ok(TransportError::Eof),
                 Ok(bytes @ [_, ..]) => self.with(|node, now| node.received(conn, bytes, now)),
                 Ok([]) | Err(_) => break,
             }
@@ -96,7 +96,7 @@ impl Threads {
             let Ok(count @ 1..) = stream.write(&bytes) else { break };
             self.with(|node, now| node.sent(conn, count, now));
         }
-        self.0.lock().unwrap().1.remove(&conn); // what the reader finds now is no orderly end
+        self.0.lock().unwrap().1.remove(&conn);
     }
 
     /// Waits while the connection is there and `idle` holds.

@@ -1,5 +1,6 @@
 //! Runs seeds of the simulator and prints what came of them: `swarm [count [first [hosts]]]`. With
-//! `PEERLINE_TRACE` set it tells also what happened, of a run that failed or of one alone.
+//! `PEERLINE_TRACE` set it tells also what happened, of a run that failed or of one alone; with
+//! `PEERLINE_KEYSPACE` set all networks route by keyspace, not a fifth of them.
 
 use peerline_testkit::swarm::{Options, run};
 
@@ -10,6 +11,7 @@ fn main() {
     options.stop_at_failure = false;
     options.hosts = args.next().map(|hosts| hosts as usize);
     options.trace = std::env::var_os("PEERLINE_TRACE").is_some();
+    options.keyspace = std::env::var_os("PEERLINE_KEYSPACE").is_some();
     let report = run(&options);
     let shown = report.failed.iter().chain(report.passed.iter().filter(|_| count == 1));
     for run in shown.filter(|run| !run.trace.is_empty()) {

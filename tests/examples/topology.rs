@@ -16,6 +16,7 @@ fn settings() -> Vec<(String, Config)> {
 }
 
 #[cfg(peerline_planted)]
+#[allow(clippy::expect_used)] // bounds that cannot be wrong
 fn settings() -> Vec<(String, Config)> {
     let left_out = |bug: Option<peerline_proto::Bug>| {
         let mut limits = Config::default().limits().clone();

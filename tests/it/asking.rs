@@ -18,7 +18,7 @@ use peerline_runtime::{
 use peers::peers_are_added_found_counted_and_forgotten;
 
 /// How long a test waits for what must happen.
-const PATIENCE: Duration = Duration::from_secs(20);
+const PATIENCE: Duration = Duration::from_secs(60);
 
 macro_rules! on {
     ($($runtime:ident: $runner:ty),*: $tests:tt) => { $(on! { @ $runtime $runner: $tests })* };

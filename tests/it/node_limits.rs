@@ -439,3 +439,20 @@ fn who_asks_again_for_what_waits_for_it_gets_it_once() {
     net.run_for(SECOND);
     assert_eq!(count(&net, 150), 2, "nothing waits, so it is served");
 }
+
+#[test]
+fn of_what_one_line_announces_512_numbers_are_asked_for() {
+    let mut net = Net::new(5);
+    let host = net.add();
+    let stranger = net.intrude(host, ([192, 0, 2, 10], 40_000).into());
+    let id = "11111111-1111-4111-8111-111111111111";
+    net.say(stranger, format!("{{\"msgtype\":\"hello\",\"nodeid\":\"{id}\",\"version\":1}}\n"));
+    net.run_for(SECOND);
+    let last = (1_u64 << 53) - 1; // the highest that a line can say
+    let have = format!("[[\"{id}\",1,[[{last},{last},0],[1,600,0],[700,700,0]]]]");
+    net.say(stranger, format!("{{\"msgtype\":\"ihave\",\"have\":{have}}}\n"));
+    net.run_for(SECOND);
+    let wanted = format!("\"want\":[[1,511],[{last},{last}]]");
+    let heard = net.heard(stranger);
+    assert!(heard.contains(&wanted), "{heard}");
+}

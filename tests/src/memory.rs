@@ -5,12 +5,15 @@
 //! part. Each [`Part`] is compared with what [`Limits::worst_case_node`] charges for it.
 
 mod fill;
+mod guests;
+mod own;
 
 use std::net::SocketAddr;
 use std::time::Duration;
 
 use peerline_proto::{
-    Action, Config, ConnId, Identity, Instant, Limits, Node, NodeId, Start, testing,
+    Action, Config, ConfigBuilder, ConnId, Event, Identity, Instant, Limits, Node, NodeId, ReplyTo,
+    Start, testing,
 };
 
 pub use fill::PARTS;
@@ -24,6 +27,8 @@ pub struct Part {
     pub within: &'static [&'static str],
     /// Whatever is changed of the usual limits.
     pub limits: fn(&mut Limits),
+    /// Whatever is changed of the other settings.
+    pub config: fn(ConfigBuilder) -> ConfigBuilder,
     /// Fills it.
     pub fill: fn(&mut Crowd),
 }
@@ -49,9 +54,11 @@ impl Part {
         let parts = testing::worst_case_parts(&limits, READ);
         let of = |name: &&str| parts.iter().find(|(part, _)| part == name).expect("a part").1;
         let most = self.within.iter().map(of).sum();
-        let mut crowd = Crowd::new(&limits, self.name == "verdicts");
+        let config = (self.config)(Config::builder().limits(limits));
+        let mut crowd = Crowd::new(config.build().expect("limits that fit"));
         let before = held();
         (self.fill)(&mut crowd);
+        (crowd.dialled, crowd.asked) = (Vec::new(), Vec::new());
         Filled { held: held().saturating_sub(before), most }
     }
 }
@@ -88,15 +95,14 @@ pub struct Crowd {
     pub listens: bool,
     /// Connections that it wants.
     pub dialled: Vec<ConnId>,
+    /// Requests that the application was told of.
+    pub asked: Vec<ReplyTo>,
     strangers: u32,
 }
 
 impl Crowd {
-    fn new(limits: &Limits, judges: bool) -> Self {
+    fn new(config: Config) -> Self {
         let id = Identity::new(NodeId::from_random_bytes([1; 16]));
-        let config = Config::builder().limits(limits.clone());
-        let config = if judges { config.validate_all() } else { config };
-        let config = config.build().expect("limits that fit");
         let mut node = Node::new(config, id, [7; 32], Start::default());
         node.listening(([192, 0, 2, 1], 5999).into(), Instant::ZERO);
         Self {
@@ -105,6 +111,7 @@ impl Crowd {
             takes: true,
             listens: true,
             dialled: Vec::new(),
+            asked: Vec::new(),
             strangers: 0,
         }
     }
@@ -173,7 +180,13 @@ impl Crowd {
                 _ => {}
             }
         }
-        while self.listens && self.node.poll_event().is_some() {}
+        while self.listens {
+            match self.node.poll_event() {
+                Some(Event::Request(request)) => self.asked.push(request.reply_to()),
+                Some(_) => {} // Event may grow; no other is answered
+                None => return,
+            }
+        }
     }
 
     fn write(&mut self, conn: ConnId) {
@@ -201,5 +214,14 @@ pub fn broadcast(originator: &str, seq: u64, body: &str) -> String {
     format!(
         "{{\"msgtype\":\"broadcast\",\"originator\":\"{originator}\",\"epoch\":1,\"seq\":{seq},\
          \"time\":1,\"kind\":\"K\",\"msg\":\"{body}\"}}\n"
+    )
+}
+
+/// A line for one node, of this one.
+pub fn direct(id: &str, from: u64, to: &str, number: u64) -> String {
+    format!(
+        "{{\"msgtype\":\"message\",\"id\":\"{id}\",\"from\":\"{}\",\"to\":\"{to}\",\"kind\":\"K\",\
+         \"time\":0,\"ttl\":9,\"try\":{number},\"msg\":0}}\n",
+        name(from)
     )
 }

@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::sync::OnceLock;
 use std::thread::{self, JoinHandle};
+use std::time::Duration;
 
 use rustix::event::{PollFd, PollFlags, poll};
 use rustix::process::{Pid, PidfdFlags, Signal, kill_process, pidfd_open};
@@ -90,8 +91,17 @@ pub(super) fn run_and_close_output() -> Run {
     let mut text = String::new();
     BufReader::new(child.stdout.take().unwrap()).read_line(&mut text).unwrap();
     let mut stdin = child.stdin.take().unwrap();
-    // Fails if the program noticed before.
-    stdin.write_all(b"/help\n").ok();
+    let process = pidfd_open(Pid::from_child(&child), PidfdFlags::empty()).unwrap();
+    let mut ended = [PollFd::new(&process, PollFlags::IN)];
+    let moment = Duration::from_millis(100);
+    // More than once: a program that another test starts at this moment has our end of the pipe
+    // too, until it begins. The writing fails if the program noticed before.
+    for _ in 0..PATIENCE.as_millis() / moment.as_millis() {
+        stdin.write_all(b"/help\n").ok();
+        if poll(&mut ended, Some(&moment.try_into().unwrap())).unwrap() > 0 {
+            break;
+        }
+    }
     let status = exit_status(&mut child);
     drop(stdin);
     let mut errors = String::new();

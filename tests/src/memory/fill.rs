@@ -2,9 +2,9 @@
 
 use std::time::Duration;
 
-use peerline_proto::{ConnId, Limits, TransportError};
+use peerline_proto::{ConfigBuilder, ConnId, Keyspace, Limits, TransportError};
 
-use super::{Crowd, Part, broadcast, name};
+use super::{Crowd, Part, broadcast, direct, guests, name, own};
 
 /// All parts that peers can fill, at sizes that need not take long: costs are by the piece.
 pub const PARTS: &[Part] = &[
@@ -37,11 +37,40 @@ pub const PARTS: &[Part] = &[
     part("cache of lines that came together", &["cache"], cache, cache_in_parts),
     part("wanted", &["wanted"], |limits| limits.wanted = 2048, wanted),
     part("recent ids", &["recent ids"], |limits| limits.recent_ids = 1024, recent_ids),
-    part("verdicts", &["verdicts", "judged"], verdicts_alone, verdicts),
+    part("verdicts", &["verdicts", "judged"], verdicts_alone, verdicts)
+        .with(ConfigBuilder::validate_all),
     part("routes", &["routes"], |limits| limits.routes = 1024, routes),
     part("relayed", &["relayed"], |limits| limits.relayed = 2048, relayed),
     part("answering", &["answering"], |limits| limits.answering = 2048, answering),
+    part("walks", &["walks"], |limits| limits.walk_bytes = 1 << 20, own::walks).with(by_keyspace),
+    part("walks that tried many", &["walks"], own::few_walks, own::walks_that_tried_many)
+        .with(by_keyspace),
+    part("walks that ended", &["walks"], own::no_walks, own::walks_that_ended).with(by_keyspace),
+    part("queues of our own words", &["queues", "lines"], short_queues, own::queues),
+    part("cache of our own", &["cache"], cache, own::cache),
+    part("requests", &["pending", "asked"], own::few_requests, own::requests),
+    part("searches", &["pending", "asked", "seeks"], own::few_requests, own::searches),
+    part("held", &["held", "seeks"], usual, own::held),
+    part("early replies", &["early", "pending", "asked"], own::few_replies, own::early),
+    part("replies that are kept", &["replay", "answering"], own::many_kept, own::replay_of_many),
+    part("replies of a few", &["replay", "answering"], own::few_kept, own::replay_of_few),
+    part("replies of guests", &["guest replies"], guests::few_bytes, guests::replies),
+    part("small replies of guests", &["guest replies"], guests::few_bytes, guests::small_replies),
+    part("replies of guests in the way", REPLIES, guests::few_bytes, guests::untaken),
+    part("words for guests", &["guests", "guest calls"], usual, guests::words),
+    part("lists of guests", &["guest replies", "guest calls"], guests::no_bytes, guests::lists),
+    part("requests of guests", &["guest requests"], usual, guests::requests),
+    part(
+        "words with guests",
+        &["guest ids", "guest rates"],
+        |limits| limits.recent_ids = 4096,
+        guests::ids,
+    )
+    .with(ConfigBuilder::validate_all),
 ];
+
+/// Where replies of guests are, of which the application has not taken one.
+const REPLIES: &[&str] = &["guest replies", "events"];
 
 const fn part(
     name: &'static str,
@@ -49,7 +78,18 @@ const fn part(
     limits: fn(&mut Limits),
     fill: fn(&mut Crowd),
 ) -> Part {
-    Part { name, within, limits, fill }
+    Part { name, within, limits, config: |config| config, fill }
+}
+
+impl Part {
+    const fn with(mut self, config: fn(ConfigBuilder) -> ConfigBuilder) -> Self {
+        self.config = config;
+        self
+    }
+}
+
+fn by_keyspace(config: ConfigBuilder) -> ConfigBuilder {
+    config.keyspace(Keyspace::On)
 }
 
 fn usual(_: &mut Limits) {}
@@ -394,13 +434,4 @@ fn answering(crowd: &mut Crowd) {
         );
         crowd.say(peers[0], &line);
     }
-}
-
-/// A line for one node, of this one.
-fn direct(id: &str, from: u64, to: &str, number: u64) -> String {
-    format!(
-        "{{\"msgtype\":\"message\",\"id\":\"{id}\",\"from\":\"{}\",\"to\":\"{to}\",\"kind\":\"K\",\
-         \"time\":0,\"ttl\":9,\"try\":{number},\"msg\":0}}\n",
-        name(from)
-    )
 }

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use crate::net::pipe::{Packet, Side};
 use crate::net::watch::{SETTLES, Watch};
-use crate::net::{Clock, HostId, Net};
+use crate::net::{Clock, Cut, HostId, Net};
 
 impl Net {
     // ---- hosts ----
@@ -106,6 +106,11 @@ impl Net {
     /// Whether timers of some host may fire late.
     pub(crate) fn has_late_timers(&self) -> bool {
         self.hosts.iter().any(|host| !host.lateness.is_zero())
+    }
+
+    /// Whether each byte arrives by itself, so that long lines take long.
+    pub(crate) fn is_cut_to_bytes(&self) -> bool {
+        self.cut == Cut::Bytes
     }
 
     /// The host's clock runs at so many millionths of the true speed. To be said at the start.

@@ -6,7 +6,9 @@ use peerline_proto::{Config, TreeRule};
 
 use super::Setup;
 use super::crashes::{crash, silence};
-use super::narrow::{boasters, careless, crossing, cut_off, drowned, judged, late_link};
+use super::narrow::{
+    begun_anew, behind_one, boasters, careless, crossing, cut_off, drowned, judged, late_link,
+};
 use super::scenarios::{Figures, bursts, everybody, some};
 
 /// So many nodes, and `QuietAnew` is run with no more changes of links than usual.
@@ -22,6 +24,9 @@ pub fn run(rule: TreeRule, holds: bool, count: usize, seed: u64) -> String {
     }
     if rule == TreeRule::ShareWhenFull {
         limits.cache = 128 * 1024; // some ninety broadcasts
+    }
+    if rule == TreeRule::LostAnnounced {
+        (limits.full_mesh, limits.target_outbound) = (0, 0); // who has one neighbour looks for none
     }
     let mut setup = Setup::new(count, seed);
     let builder = Config::builder().limits(limits);
@@ -43,7 +48,8 @@ pub fn run(rule: TreeRule, holds: bool, count: usize, seed: u64) -> String {
         TreeRule::SmallestPrunes => crossing(&setup, 8).to_string(),
         TreeRule::StartAnew => cut_off(&setup).to_string(),
         TreeRule::ShareWhenFull => drowned(&setup, 4).to_string(),
-        TreeRule::Candidate | TreeRule::WinsApart | TreeRule::ThreeWins | TreeRule::PruneAgain => {
+        TreeRule::PruneAgain => begun_anew(&setup, 60).to_string(),
+        TreeRule::Candidate | TreeRule::WinsApart | TreeRule::ThreeWins => {
             let bursts = bursts(&setup.jittered(15), 20, 100, 3, false);
             let missed: usize = bursts.iter().map(|burst| burst.figures.missed).sum();
             bursts.last().map_or(String::new(), |last| format!("{last}  in all missed {missed}"))
@@ -57,7 +63,7 @@ pub fn run(rule: TreeRule, holds: bool, count: usize, seed: u64) -> String {
         TreeRule::GapsClose => late_link(&setup).to_string(),
         TreeRule::Holes => careless(&setup, 400).to_string(),
         TreeRule::SuspectOut => format!("{:?}", silence(&setup)),
-        TreeRule::LostAnnounced => "a test shows it: a_broadcast_that_gave_way_in_a_queue".into(),
+        TreeRule::LostAnnounced => behind_one(&setup).to_string(),
     }
 }
 

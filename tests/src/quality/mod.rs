@@ -412,6 +412,10 @@ impl Quality {
                 }
                 self.nodes[to].node.received(conn, &bytes, now);
             }
+            wire::What::Room { conn } => {
+                self.nodes[to].conns.get_mut(&conn).into_iter().for_each(|wire| wire.busy = false);
+                self.write(to, conn);
+            }
             wire::What::End { conn } => {
                 self.nodes[to].node.closed(conn, TransportError::Eof, now);
             }
@@ -519,10 +523,20 @@ impl Quality {
         let now = self.now;
         loop {
             let member = &mut self.nodes[index];
+            let wire = member.conns.get(&conn);
+            let narrow = wire.and_then(|wire| Some((wire.narrow?, wire.busy)));
             let mut bytes = Vec::new();
-            if member.node.outgoing(conn).copy_to(&mut bytes, usize::MAX) == 0 {
+            if narrow.is_some_and(|(_, busy)| busy)
+                || member.node.outgoing(conn).copy_to(&mut bytes, usize::MAX) == 0
+            {
                 break;
             }
+            if let Some((rate, _)) = narrow {
+                let line = bytes.iter().position(|byte| *byte == b'\n').map_or(0, |end| end + 1);
+                bytes.truncate(line);
+                self.occupy(index, conn, line, rate);
+            }
+            let member = &mut self.nodes[index];
             member.node.sent(conn, bytes.len(), now);
             if member.manner == Manner::Careless {
                 bytes = member.without_some(conn, &bytes);
@@ -540,6 +554,14 @@ impl Quality {
             let Some(theirs) = wire.and_then(|wire| wire.theirs) else { break };
             self.send(index, conn, wire::What::Bytes { conn: theirs, bytes, hops });
         }
+    }
+
+    /// So many bytes are on their way into a narrow wire: it takes no more until they are.
+    fn occupy(&mut self, index: usize, conn: ConnId, bytes: usize, rate: u32) {
+        let until = self.now + Duration::from_secs_f64(bytes as f64 / f64::from(rate));
+        let wire = self.nodes[index].conns.get_mut(&conn);
+        wire.into_iter().for_each(|wire| wire.busy = true);
+        self.wires.deliver_at(until, index, wire::What::Room { conn });
     }
 
     fn end(&mut self, index: usize, conn: ConnId) {

@@ -10,7 +10,7 @@ use std::time::Duration;
 use peerline_proto::{Verdict, testing};
 
 use super::scenarios::{Figures, Part, warm};
-use super::{Manner, Quality, Setup};
+use super::{Manner, Quality, Setup, addr_of};
 
 /// Publishers that push to one link alone lose that link and publish again 100 ms later: of 20
 /// those to whom this can happen.
@@ -38,6 +38,30 @@ pub fn cut_off(setup: &Setup) -> Figures {
         missed += others - net.casts[number].got;
     }
     Figures { missed, ..part.end(&net, setup.count - 1) }
+}
+
+/// Three nodes publish where nobody ever spoke, so that all links but a few prune them, lose those
+/// few, and go on: what so many broadcasts of each come to then.
+pub fn begun_anew(setup: &Setup, each: usize) -> Figures {
+    let mut net = setup.connected();
+    let publishers = net.draw(3, &BTreeSet::new());
+    let speak = |net: &mut Quality, each: usize| {
+        for by in (0..each).flat_map(|_| &publishers) {
+            net.publish(*by);
+            net.run_for(Duration::from_millis(100));
+        }
+        net.run_for(Duration::from_secs(1));
+    };
+    speak(&mut net, 10);
+    let heard: BTreeSet<usize> = publishers.iter().flat_map(|by| net.pushed_to(*by)).collect();
+    heard.difference(&publishers).for_each(|child| net.stop(*child));
+    net.run_for(Duration::from_secs(1));
+    let living: BTreeSet<usize> = net.living().collect();
+    let others = net.watch(&living) - 1;
+    net.forget_ways();
+    let part = Part::begin(&net);
+    speak(&mut net, each);
+    part.end(&net, others)
 }
 
 /// So many nodes publish at once where nobody ever spoke; then 20 others, one a second.
@@ -147,6 +171,36 @@ pub fn late_link(setup: &Setup) -> Figures {
     net.run_for(Duration::from_secs(2));
     net.bridge();
     net.run_for(Duration::from_secs(10));
+    part.end(&net, setup.count - 1)
+}
+
+/// Ten nodes have one neighbour, which has 64 KiB a second for each of them. All the others speak,
+/// more than that, and then this neighbour, what fits its queues only in place of what waits there.
+pub fn behind_one(setup: &Setup) -> Figures {
+    let (mut net, behind) = (Quality::new(setup), setup.count - 10);
+    for index in 0..setup.count {
+        let others = match index < behind {
+            true => net.draw(8, &(behind..setup.count).chain([index]).collect()),
+            false => BTreeSet::from([0]),
+        };
+        let now = net.now;
+        for other in others {
+            net.nodes[index].node.dial(addr_of(other), now).ok();
+        }
+        net.after(index);
+    }
+    net.run_for(Duration::from_secs(3));
+    let wires = net.nodes[0].conns.values_mut().filter(|wire| wire.peer >= behind);
+    wires.for_each(|wire| wire.narrow = Some(64 * 1024));
+    let part = Part::begin(&net);
+    for number in 0..1000 {
+        net.publish(1 + number % (behind - 1));
+        net.run_for(Duration::from_millis(5));
+    }
+    for _ in 0..300 {
+        net.publish(0);
+    }
+    net.run_for(Duration::from_secs(60));
     part.end(&net, setup.count - 1)
 }
 

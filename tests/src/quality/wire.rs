@@ -15,6 +15,10 @@ pub(super) struct Wire {
     /// What the other side calls it, once that is known.
     pub(super) theirs: Option<ConnId>,
     pub(super) ended: bool,
+    /// Bytes a second that it carries, if it is narrow.
+    pub(super) narrow: Option<u32>,
+    /// What is written is still on its way into it.
+    pub(super) busy: bool,
     latency: Duration,
     /// When the last segment arrives: none overtakes it.
     last: Instant,
@@ -22,7 +26,8 @@ pub(super) struct Wire {
 
 impl Wire {
     pub(super) fn new(peer: usize, latency: Duration, theirs: Option<ConnId>) -> Self {
-        Self { peer, theirs, ended: false, latency, last: Instant::ZERO }
+        let (ended, narrow, busy) = (false, None, false);
+        Self { peer, theirs, ended, narrow, busy, latency, last: Instant::ZERO }
     }
 }
 
@@ -45,6 +50,10 @@ pub(super) enum What {
         hops: Vec<(usize, u8)>,
     },
     End {
+        conn: ConnId,
+    },
+    /// To the writer itself: what it wrote has left, so it may write more.
+    Room {
         conn: ConnId,
     },
 }
@@ -87,7 +96,12 @@ impl Wires {
             at = at + self.jitter.mul_f64(-uniform.ln());
         }
         wire.last = wire.last.max(at);
-        let segment = Some(Segment { to: wire.peer, what });
+        self.deliver_at(wire.last, wire.peer, what);
+    }
+
+    /// Delivers something to a node then.
+    pub(super) fn deliver_at(&mut self, at: Instant, to: usize, what: What) {
+        let segment = Some(Segment { to, what });
         let slot = match self.free.pop() {
             Some(slot) => {
                 self.slots[slot] = segment;
@@ -99,6 +113,6 @@ impl Wires {
             }
         };
         self.count += 1;
-        self.order.push(Reverse((wire.last, self.count, slot)));
+        self.order.push(Reverse((at, self.count, slot)));
     }
 }

@@ -1,5 +1,6 @@
 //! What some runs go on with when the network is whole again: it is parted for minutes, a host
-//! comes back without its bootstraps, or one is away for hours. Which, the seed draws.
+//! comes back without its bootstraps, one is away for hours, or one's only neighbour has more to
+//! say than fits its queue. Which, the seed draws.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::SocketAddr;
@@ -21,6 +22,8 @@ const REJOINS_WITHIN: Duration = Duration::from_secs(30);
 const SETTLED: Duration = Duration::from_secs(60);
 /// How many hosts there are at most where hours pass, so that they pass quickly.
 const FEW: usize = 5;
+/// The least bound of a queue in which anything waits behind what is staged for one write.
+const LEAST_QUEUE: usize = 256 * 1024;
 
 /// Plays one of them, or none.
 pub(super) fn play(net: &mut Net, entropy: &mut Entropy, seeds: &[Vec<HostId>], run: &mut Run) {
@@ -28,6 +31,7 @@ pub(super) fn play(net: &mut Net, entropy: &mut Entropy, seeds: &[Vec<HostId>], 
         0 | 1 => halves(net, entropy, run),
         2 | 3 => without_bootstraps(net, entropy, seeds, run),
         4 if net.hosts() <= FEW => absence(net, entropy, run),
+        5 => full_queue(net, entropy, run),
         _ => {}
     }
 }
@@ -139,4 +143,52 @@ fn absence(net: &mut Net, entropy: &mut Entropy, run: &mut Run) {
     Rule::Retried.check(back, || format!("nobody tries host {host} again"));
     let whole = becomes_whole(net, TOGETHER_WITHIN).is_some();
     Rule::Retried.check(whole, || format!("host {host} is back, and the network is parted"));
+}
+
+/// A host has one neighbour left, and does not read for a moment. Broadcasts of a third host wait
+/// for it at this neighbour and give way to what that has to say itself: it gets them all the same.
+fn full_queue(net: &mut Net, entropy: &mut Entropy, run: &mut Run) {
+    let hosts = net.hosts();
+    let [slow, between, far] = three(entropy, hosts);
+    let limits = net.node(between).config().limits();
+    let (queue, body) = (limits.send_queue, limits.send_queue / 48);
+    if queue < LEAST_QUEUE || net.has_late_timers() || net.is_cut_to_bytes() {
+        return;
+    }
+    let others: Vec<HostId> = (0..hosts).filter(|host| ![slow, between].contains(host)).collect();
+    net.partition(&[slow], &others, false);
+    net.run_for(SETTLED);
+    let stands = |net: &Net| {
+        let peers = net.node(slow).peer_count();
+        peers == 1 && net.are_peers(slow, between) && net.are_peers(between, far)
+    };
+    let (first, _) = net.publish(far, None, 20);
+    net.run_for(3 * SECOND);
+    if stands(net) && net.got(slow, first) {
+        net.read(slow, false);
+        let said: Vec<u64> = (0..36).map(|_| net.publish(far, None, body).0).collect();
+        let there = |net: &Net| said.iter().all(|serial| net.got(between, *serial));
+        let waits = net.run_until(3 * SECOND, there);
+        for _ in 0..if waits { 40 } else { 0 } {
+            net.publish(between, Some(slow), body);
+        }
+        net.read(slow, true);
+        let got = net.run_until(40 * SECOND, |net| said.iter().all(|one| net.got(slow, *one)));
+        run.probe("waited in a full queue", u64::from(waits));
+        Rule::Delivered.check(got || !waits || !stands(net), || {
+            format!("host {slow} misses what gave way at {between}")
+        });
+    }
+    net.heal();
+    let whole = becomes_whole(net, TOGETHER_WITHIN).is_some();
+    Rule::Rejoined.check(whole, || format!("host {slow} has others again, the network is parted"));
+}
+
+/// Three hosts, all different.
+fn three(entropy: &mut Entropy, hosts: usize) -> [HostId; 3] {
+    let first = entropy.below(hosts as u64) as HostId;
+    let second = 1 + entropy.below(hosts as u64 - 1) as HostId;
+    let third = 1 + entropy.below(hosts as u64 - 2) as HostId;
+    let third = if third < second { third } else { third + 1 };
+    [0, second, third].map(|step| (first + step) % hosts)
 }

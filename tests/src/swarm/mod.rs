@@ -19,7 +19,7 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use peerline_proto::{Config, NodeId, PeerId};
+use peerline_proto::{Config, Keyspace, NodeId, PeerId};
 
 use crate::entropy::Entropy;
 use crate::net::{HostId, Net, Rule};
@@ -64,6 +64,8 @@ pub struct Options {
     pub twice: bool,
     /// How many hosts, if not as the seed draws.
     pub hosts: Option<usize>,
+    /// All route by keyspace, not only those whose seed says so.
+    pub keyspace: bool,
     /// The bug that is to be found.
     #[cfg(peerline_planted)]
     pub planted: Option<peerline_proto::Bug>,
@@ -79,6 +81,7 @@ impl Options {
             trace: false,
             twice: false,
             hosts: None,
+            keyspace: false,
             #[cfg(peerline_planted)]
             planted: None,
         }
@@ -180,7 +183,7 @@ fn play(net: &mut Net, options: &Options, run: &mut Run) {
     let mut entropy = Entropy::new(run.seed ^ 0x5eed_5eed_5eed_5eed);
     let mut plan = Plan::draw(&mut entropy, &mut Entropy::new(run.seed ^ SECOND_CHANCES));
     plan.hosts = options.hosts.unwrap_or(plan.hosts);
-    plan.config = planted(plan.config, options);
+    plan.config = planted(routed(plan.config, options), options);
     let mut storm = Storm::begin(net, plan, entropy);
     net.strict(true);
     net.run_for(WARM_UP);
@@ -214,12 +217,21 @@ fn planted(config: Config, _options: &Options) -> Config {
     config
 }
 
+/// The settings, with routes by keyspace where all are to have them.
+fn routed(config: Config, options: &Options) -> Config {
+    if !options.keyspace {
+        return config;
+    }
+    let limits = config.limits().clone();
+    Config::builder().limits(limits).keyspace(Keyspace::On).build().expect("bounds that fit")
+}
+
 /// The settings, with the bug that is to be found.
 #[cfg(peerline_planted)]
 fn planted(config: Config, options: &Options) -> Config {
     let mut limits = config.limits().clone();
     limits.planted = options.planted;
-    Config::builder().limits(limits).build().expect("bounds that fit")
+    Config::builder().limits(limits).keyspace(config.keyspace()).build().expect("bounds that fit")
 }
 
 /// The healed network becomes whole, delivers everything, and is quiet.

@@ -39,7 +39,7 @@ pub fn rule_of(bug: Bug) -> Rule {
         Bug::NeverIsolated => Rule::Isolated,
         Bug::EndsNever | Bug::EndsTwice => Rule::EndsOnce,
         Bug::NoRedial => Rule::Connected,
-        Bug::NoForward => Rule::Delivered,
+        Bug::NoForward | Bug::LostUntold | Bug::EndlessPatience => Rule::Delivered,
         Bug::NoHurry => Rule::Rejoined,
         Bug::NoKeepAlive | Bug::NoWriteStall | Bug::AlwaysAnew => Rule::DeadNoticed,
         Bug::PingPong => Rule::Quiet,
@@ -98,7 +98,7 @@ pub fn explored(bug: Bug, bound: usize) -> Option<(&'static str, usize, String)>
 impl fmt::Display for Hunt {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let (bug, rule) = (format!("{:?}", self.bug), rule_of(self.bug).name());
-        let verdict = self.seed.map_or("MISSED".to_owned(), |seed| format!("seed {seed}"));
+        let verdict = self.seed.map_or_else(|| "MISSED".to_owned(), |seed| format!("seed {seed}"));
         write!(f, "{bug:<20} {rule:<28} {:>6} {verdict}", self.seeds)
     }
 }

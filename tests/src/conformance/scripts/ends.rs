@@ -22,6 +22,8 @@ pub(super) fn half_close(play: &mut Play<'_>) {
 pub(super) fn reset(play: &mut Play<'_>) {
     let a = play.start(Setup::default());
     let stranger = play.stranger(a);
+    // Whoever writes when the connection breaks may be told of it in place of who reads.
+    wait_for(play, a, |play| play.stage().heard(stranger).contains("getaddr"));
     play.stage().reset(stranger);
     play.wait(a, "down stranger: connection reset");
 }
