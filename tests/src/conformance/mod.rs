@@ -399,6 +399,21 @@ impl<'a> Play<'a> {
         event.is_none()
     }
 
+    /// Like [`is_quiet`](Self::is_quiet); false, and not noted, if it says what it may.
+    ///
+    /// # Panics
+    /// If it says something else.
+    pub fn says_nothing_but(&mut self, node: usize, may: &str) -> bool {
+        let event = self.stage.next_event(node, Duration::from_millis(50));
+        let event = event.map(|event| self.describe(&event));
+        assert!(
+            event.as_deref().is_none_or(|event| event == may),
+            "{event:?}, after {:#?}",
+            self.logs[node]
+        );
+        event.is_none()
+    }
+
     /// Guests without a name are named by where they are, which differs from stage to stage.
     fn name(&self, peer: &PeerId) -> String {
         let unknown = || if peer.node().is_some() { peer.to_string() } else { "a guest".into() };

@@ -68,23 +68,42 @@ pub(super) fn half_close_here(play: &mut Play<'_>) {
 
 /// Publishes until the queue of a deaf stranger is full, whatever its system takes. Another peer
 /// gets all of it.
+///
+/// Full is what stays full: on a loaded machine a line is skipped before the node's writes to the
+/// stranger have had their turn, and a system asks a closed window again after a fifth of a second.
 fn fill(play: &mut Play<'_>, a: usize, b: usize) {
+    const SKIPPED_IN_A_ROW: usize = 10;
     let text = "w".repeat(90_000);
+    let mut in_a_row = 0;
     for _ in 0..1_000 {
         let body = Payload::encode(&text).expect("a text is JSON");
         let receipt = play.command(a, Command::Broadcast("BULK".to_owned(), body));
         assert_eq!(play.next(b), format!("broadcast of a: BULK \"{text}\""));
-        if receipt.expect("it can publish").skipped > 0 {
+        let is_skipped = receipt.expect("it can publish").skipped > 0;
+        if is_skipped && play.says_nothing_but(a, WRITABLE) {
+            in_a_row += 1;
+        } else {
+            in_a_row = 0;
+        }
+        if in_a_row == SKIPPED_IN_A_ROW {
             return;
         }
     }
     panic!("the queue is never full");
 }
 
+/// Said in the middle of a script where a system took more than it had seemed to.
+const WRITABLE: &str = "writable stranger";
+
+/// Waits for an event of a node whose stranger may have room after all.
+fn wait_past_room(play: &mut Play<'_>, node: usize, expected: &str) {
+    while play.comes_early(node, WRITABLE, expected) {}
+}
+
 fn part_from_stranger(play: &mut Play<'_>, a: usize) {
     let peer = PeerId::Node(STRANGER.parse().expect("a constant UUID"));
     play.command(a, Command::Disconnect(peer)).expect("it parts");
-    play.wait(a, "down stranger: closed here");
+    wait_past_room(play, a, "down stranger: closed here");
 }
 
 pub(super) fn reset_with_unread(play: &mut Play<'_>) {
@@ -93,7 +112,7 @@ pub(super) fn reset_with_unread(play: &mut Play<'_>) {
     play.stage().turn_deaf(stranger);
     fill(play, a, b);
     play.stage().reset(stranger);
-    play.wait(a, "down stranger: connection reset");
+    wait_past_room(play, a, "down stranger: connection reset");
     wait_for(play, a, |play| play.stage().stats(a).lost_at_close > 0);
     play.note(a, "counted what it could not send");
     still_talking(play, a, b);
@@ -134,8 +153,8 @@ pub(super) fn shutdown_with_slow_peer(play: &mut Play<'_>) {
     }
     play.note(b, "got all 10 broadcasts");
     play.wait(b, "down a: the peer said bye: shutdown");
-    play.wait(a, "down b: closed here");
-    play.wait(a, "down stranger: closed here");
+    wait_past_room(play, a, "down b: closed here");
+    wait_past_room(play, a, "down stranger: closed here");
     assert!(play.stage().is_stopped(a, PATIENCE), "the deadline passed");
     play.note(a, "stopped");
 }
