@@ -46,6 +46,9 @@ pub const ALL: &[Script] = &[
     ("a node asks as a guest", asking::asks_as_guest),
 ];
 
+/// What a node says where a stranger's system takes more than it had seemed to.
+const ROOM: &str = "writable stranger";
+
 /// Two nodes that keep talking while strangers misbehave.
 fn still_talking(play: &mut Play<'_>, a: usize, b: usize) {
     play.broadcast(b, "STILL", "here", 1);

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use peerline_proto::{Limits, Payload, PeerId};
 
-use super::{still_talking, wait_for};
+use super::{ROOM, still_talking, wait_for};
 use crate::conformance::{Command, PATIENCE, Play, STRANGER, Setup};
 
 pub(super) fn never_reads(play: &mut Play<'_>) {
@@ -15,21 +15,22 @@ pub(super) fn never_reads(play: &mut Play<'_>) {
     let deaf = play.stranger(a);
     play.stage().turn_deaf(deaf);
     let text = "x".repeat(100_000);
-    let mut skipped = 0;
-    for number in 0.. {
+    let mut is_full = false;
+    for number in 0..1_000 {
         let body = Payload::encode(&text).expect("a text is JSON");
         let receipt = play.command(a, Command::Broadcast("BULK".to_owned(), body));
-        let receipt = receipt.expect("it can publish");
-        skipped += receipt.skipped;
+        is_full |= receipt.expect("it can publish").skipped > 0;
         assert_eq!(play.next(b), format!("broadcast of a: BULK \"{text}\""), "{number}");
         let most = play.stage().peers(a).iter().map(|info| info.queued).max();
         assert!(most.unwrap_or_default() <= bound, "{most:?} bytes are queued");
-        if skipped >= 3 {
-            break;
-        }
+        // What its system takes late, on a loaded machine, makes room for more.
+        let event = if is_full { play.next_soon(a) } else { None };
+        let Some(event) = event.filter(|event| event != ROOM) else { continue };
+        assert_eq!(event, "down stranger: the peer did not read for too long");
+        play.note(a, &event);
+        return still_talking(play, a, b);
     }
-    play.wait(a, "down stranger: the peer did not read for too long");
-    still_talking(play, a, b);
+    panic!("it need not read at all");
 }
 
 pub(super) fn application_sleeps(play: &mut Play<'_>) {
@@ -133,14 +134,14 @@ pub(super) fn reads_again(play: &mut Play<'_>) {
     // A driver on a loaded machine may find room at its socket still, and say so early.
     play.broadcast(b, "STILL", "here", 1);
     let mut early = false;
-    while play.comes_early(a, "writable stranger", "broadcast of b: STILL \"here\"") {
+    while play.comes_early(a, ROOM, "broadcast of b: STILL \"here\"") {
         early = true;
     }
     play.stage().listen(slow);
     if early {
-        play.note(a, "writable stranger");
+        play.note(a, ROOM);
     } else {
-        play.wait_while_hearing(a, slow, "writable stranger");
+        play.wait_while_hearing(a, slow, ROOM);
     }
     send(play, "LAST", "now").expect("there is room");
     wait_for(play, a, |play| play.stage().heard(slow).contains("\"kind\":\"LAST\""));
