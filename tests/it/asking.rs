@@ -15,6 +15,7 @@ use peerline_proto::{Event, NakCode, PeerId, Reply};
 use peerline_runtime::{
     Builder, CommandError, Handle, ReplyError, RequestError, Responder, Runtime,
 };
+use peerline_testkit::reserved::Reserved;
 use peers::peers_are_added_found_counted_and_forgotten;
 
 /// How long a test waits for what must happen.
@@ -50,7 +51,7 @@ on! { mio: peerline_mio::Runner, smol: peerline_smol::Runner: [
 ] }
 
 fn node<R: Runtime>() -> Builder<R> {
-    Builder::new().listen("127.0.0.1:0")
+    Builder::new().listen(Reserved::for_good())
 }
 
 /// Starts two nodes, which are connected then. The first one asks.

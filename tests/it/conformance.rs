@@ -24,6 +24,7 @@ use peerline_testkit::conformance::loopback::Loopback;
 use peerline_testkit::conformance::simulated::Simulated;
 use peerline_testkit::conformance::{Command, Runtime, Setup, Subject, check_all, done, play_all};
 use peerline_testkit::entropy::{Entropy, seeds};
+use peerline_testkit::reserved::Reserved;
 use smol::stream::StreamExt as _;
 
 #[test]
@@ -106,7 +107,7 @@ impl<R: peerline_runtime::Runtime<Events: NextEvent + 'static>> Runtime for Libr
 }
 
 fn builder<R: peerline_runtime::Runtime>(setup: Setup) -> (Builder<R>, R::Events) {
-    let builder = Builder::new().listen("127.0.0.1:0").bootstrap(setup.bootstrap);
+    let builder = Builder::new().listen(Reserved::for_good()).bootstrap(setup.bootstrap);
     builder.limits(setup.limits).events()
 }
 
@@ -188,7 +189,7 @@ impl Runtime for Threads {
     type Subject = OnThreads;
 
     fn start(&self, setup: Setup) -> OnThreads {
-        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let listener = TcpListener::bind(Reserved::for_good()).unwrap();
         let addr = listener.local_addr().unwrap();
         let mut entropy = Entropy::new(u64::from(addr.port()));
         let mut bytes = [0; 16];

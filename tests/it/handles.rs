@@ -16,6 +16,7 @@ use peerline_runtime::{
     BroadcastError, Builder, CommandError, DialError, Handle, Runtime, SendError,
 };
 use peerline_testkit::conformance::hello_of;
+use peerline_testkit::reserved::Reserved;
 
 #[cfg(target_os = "linux")]
 mod starved;
@@ -66,7 +67,7 @@ on! { mio: peerline_mio::Runner, smol: peerline_smol::Runner: [
 ] }
 
 fn node<R: Runtime>() -> Builder<R> {
-    Builder::new().listen("127.0.0.1:0")
+    Builder::new().listen(Reserved::for_good())
 }
 
 /// Two nodes that are connected; the second tells what it hears, and both what panics.

@@ -7,6 +7,7 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use peerline_runtime::{Builder, Handle, Runtime};
+use peerline_testkit::reserved::Reserved;
 
 #[cfg(target_os = "linux")]
 use crate::chat_program::piped::Piped;
@@ -39,7 +40,7 @@ impl Drop for Folder {
 }
 
 fn node<R: Runtime>() -> Builder<R> {
-    Builder::new().listen("127.0.0.1:0")
+    Builder::new().listen(Reserved::for_good())
 }
 
 /// Waits until each node has so many peers. Returns how long that took.

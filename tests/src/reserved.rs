@@ -5,6 +5,7 @@
 //! where nobody should.
 
 use std::net::{Ipv4Addr, SocketAddr, TcpListener};
+use std::sync::{Mutex, PoisonError};
 
 use socket2::{Domain, Socket, Type};
 
@@ -22,6 +23,19 @@ impl Reserved {
     #[allow(clippy::new_without_default)] // it takes something of the system's
     pub fn new() -> Self {
         Self { socket: bound(SocketAddr::from((Ipv4Addr::LOCALHOST, 0))) }
+    }
+
+    /// The address of one that this process never gives back: who still dials it when its listener
+    /// is gone is refused, and does not meet the next test.
+    ///
+    /// # Panics
+    /// If there is none.
+    pub fn for_good() -> SocketAddr {
+        static KEPT: Mutex<Vec<Reserved>> = Mutex::new(Vec::new());
+        let reserved = Self::new();
+        let addr = reserved.addr();
+        KEPT.lock().unwrap_or_else(PoisonError::into_inner).push(reserved);
+        addr
     }
 
     /// Its address.
@@ -57,6 +71,19 @@ mod tests {
     use super::*;
     use std::io::ErrorKind;
     use std::net::TcpStream;
+
+    #[test]
+    fn an_address_for_good_is_not_given_out_again() {
+        let addr = Reserved::for_good();
+        let listener = TcpListener::bind(addr).unwrap();
+        assert!(TcpStream::connect(addr).is_ok());
+        drop(listener);
+        let others: Vec<TcpListener> =
+            (0..1_000).map(|_| TcpListener::bind("127.0.0.1:0").unwrap()).collect();
+        assert!(others.iter().all(|other| other.local_addr().unwrap() != addr));
+        let refused = TcpStream::connect(addr).map_err(|error| error.kind());
+        assert_eq!(refused.err(), Some(ErrorKind::ConnectionRefused));
+    }
 
     #[test]
     fn a_reserved_port_refuses_until_somebody_listens_and_again_after() {

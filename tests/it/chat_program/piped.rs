@@ -7,7 +7,7 @@ use std::thread;
 use std::time::Instant;
 
 use super::PATIENCE;
-use super::program::{exit_status, path};
+use super::program::{exit_status, path, port};
 
 /// A program behind pipes; killed when dropped.
 pub(crate) struct Piped {
@@ -28,7 +28,7 @@ impl Piped {
     pub(crate) fn start(args: &[&str]) -> Self {
         let mut child = Command::new(path())
             .args(args)
-            .args(["--listen", "127.0.0.1:0"])
+            .args(["--listen", &port()])
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
             .stderr(Stdio::piped())

@@ -8,6 +8,7 @@ use std::sync::OnceLock;
 use std::thread::{self, JoinHandle};
 use std::time::Duration;
 
+use peerline_testkit::reserved::Reserved;
 use rustix::event::{PollFd, PollFlags, poll};
 use rustix::process::{Pid, PidfdFlags, Signal, kill_process, pidfd_open};
 
@@ -82,7 +83,7 @@ fn read_all(mut pipe: impl Read + Send + 'static) -> JoinHandle<String> {
 /// Runs a chat whose output goes away after the first line, and then has something to print.
 pub(super) fn run_and_close_output() -> Run {
     let mut child = Command::new(path())
-        .args(["chat", "--listen", "127.0.0.1:0"])
+        .args(["chat", "--listen", &port()])
         .stdin(Stdio::piped())
         .stdout(Stdio::piped())
         .stderr(Stdio::piped())
@@ -109,6 +110,11 @@ pub(super) fn run_and_close_output() -> Run {
     Run { status, text, errors }
 }
 
+/// A free port, as text; who dials it when the program is gone meets nobody.
+pub(super) fn port() -> String {
+    Reserved::for_good().to_string()
+}
+
 /// A program at a terminal; killed when dropped.
 pub(super) struct Chat {
     pub(super) screen: Screen,
@@ -123,7 +129,7 @@ impl Chat {
     /// Starts a chat at a free port.
     pub(super) fn start(name: &str, runtime: &str, args: &[&str]) -> Self {
         let mut program = Command::new(path());
-        program.args(["chat", "--name", name, "--runtime", runtime, "--listen", "127.0.0.1:0"]);
+        program.args(["chat", "--name", name, "--runtime", runtime, "--listen", &port()]);
         program.args(args);
         let (mut screen, child) = Screen::start(&program);
         let me = screen.seen_after("* you are ");
@@ -135,7 +141,7 @@ impl Chat {
     /// Starts a node without a chat at a free port.
     pub(super) fn start_node(runtime: &str) -> Self {
         let mut program = Command::new(path());
-        program.args(["node", "--runtime", runtime, "--listen", "127.0.0.1:0"]);
+        program.args(["node", "--runtime", runtime, "--listen", &port()]);
         let (mut screen, child) = Screen::start(&program);
         let id = screen.seen_after("peerline node ");
         let join = screen.seen_after("to join: peerline ");
@@ -145,7 +151,7 @@ impl Chat {
     /// Starts a sharer of this folder at a free port.
     pub(super) fn start_share(folder: &str) -> Self {
         let mut program = Command::new(path());
-        program.args(["share", folder, "--listen", "127.0.0.1:0"]);
+        program.args(["share", folder, "--listen", &port()]);
         let (mut screen, child) = Screen::start(&program);
         let id = screen.seen_after("peerline share ");
         let join = screen.seen_after("listening at ");

@@ -11,6 +11,7 @@ use std::time::{Duration, Instant};
 
 use peerline_proto::NakCode;
 use peerline_runtime::{Builder, Handle, Runtime};
+use peerline_testkit::reserved::Reserved;
 use peerline_testkit::vectors::{Bench, End, File, Reaction, Then, answer_of, replay};
 use socket2::{Domain, Socket, Type};
 
@@ -47,7 +48,7 @@ struct Live {
 
 impl Live {
     fn start<R: Runtime>(number: u8) -> Self {
-        let mut builder = Builder::<R>::new().listen("127.0.0.1:0");
+        let mut builder = Builder::<R>::new().listen(Reserved::for_good());
         for kind in ["QUER", "FGET"] {
             builder = builder.on_request(kind, move |_, request, responder| {
                 let text: String = request.parse().unwrap();
