@@ -84,7 +84,10 @@ impl Progress {
                     let word =
                         |at: usize| u64::from_le_bytes(bytes[at..at + 8].try_into().unwrap());
                     counts[word(0) as usize - 1] = word(8);
-                    self.floor.store(counts.iter().copied().min().unwrap_or(0), SeqCst);
+                    let floor = counts.iter().copied().min().unwrap_or(0);
+                    if self.floor.swap(floor, SeqCst) == floor {
+                        continue; // not the slowest: who waits would wake for nothing
+                    }
                 }
                 Ok(_) => continue,
                 Err(_) => self.stalled.store(self.waiting.load(SeqCst), SeqCst),
