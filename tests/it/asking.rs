@@ -332,6 +332,8 @@ fn a_reader_that_stops_is_left_behind_alone<R: Runtime>() {
     for _ in 0..2 {
         recv(&done);
     }
+    // Replies come in order: when this one is here, those before it are.
+    assert_eq!(ask(&asker, &answerer, "ECHO").unwrap(), "REPL \"still here\"");
     let heard: Vec<_> = unread.collect();
     let (last, heard) = heard.split_last().unwrap();
     assert!(matches!(last, Err(RequestError::Behind { .. })), "{last:?}");

@@ -12,6 +12,7 @@ use std::net::TcpListener;
 use std::time::Duration;
 
 use crate::node_program::{accept, read_frame};
+use peerline_testkit::reserved::Reserved;
 use peerline_testkit::vectors::frame;
 use program::{Chat, run, run_and_close_output};
 
@@ -193,7 +194,7 @@ fn program_share_shows_a_bar_that_shares_no_line_with_anything() {
     let folder = std::env::temp_dir().join(format!("peerline-bar-{}", std::process::id()));
     std::fs::create_dir_all(&folder).unwrap();
     let mut sharer = Chat::start_share(&folder.display().to_string());
-    let owner = TcpListener::bind("127.0.0.1:0").unwrap();
+    let owner = TcpListener::bind(Reserved::for_good()).unwrap();
     sharer.screen.type_line(&format!("get long from {}", owner.local_addr().unwrap()));
     let mut stream = accept(&owner);
     assert_eq!(read_frame(&mut stream), ("FGET".to_owned(), "long".to_owned()));
@@ -241,7 +242,7 @@ fn program_simulates_the_same_run_of_a_seed_each_time() {
 
 #[test]
 fn program_mistakes_are_told_on_stderr() {
-    let taken = TcpListener::bind("127.0.0.1:0").unwrap();
+    let taken = TcpListener::bind(Reserved::for_good()).unwrap();
     let addr = taken.local_addr().unwrap().to_string();
     let refused = run(&["node", "--listen", &addr]);
     assert_eq!((refused.status, refused.text.as_str()), (Some(1), ""));

@@ -160,7 +160,7 @@ fn a_node_joins_and_asks_guests() {
 #[test]
 fn a_node_hears_of_chat_peers_and_of_refusals() {
     let mut node = Piped::start(&["node"]);
-    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let listener = TcpListener::bind(Reserved::for_good()).unwrap();
     let addr = listener.local_addr().unwrap();
     assert_eq!(node.ask(&format!("join chat {addr}")), format!("ok joining {addr}"));
     let mut text = String::new();

@@ -5,9 +5,13 @@
 //! where nobody should.
 
 use std::net::{Ipv4Addr, SocketAddr, TcpListener};
+use std::ops::RangeInclusive;
 use std::sync::{Mutex, PoisonError};
 
 use socket2::{Domain, Socket, Type};
+
+/// The ports in the bytes of `tests/fixtures/vectors`.
+const NAMED: RangeInclusive<u16> = 47001..=47003;
 
 /// The port. Whoever calls it is refused while nobody [listens](Self::listen).
 #[derive(Debug)]
@@ -26,16 +30,21 @@ impl Reserved {
     }
 
     /// The address of one that this process never gives back: who still dials it when its listener
-    /// is gone is refused, and does not meet the next test.
+    /// is gone is refused, and does not meet the next test. Nor is it one that vectors name, for
+    /// whoever hears them dials those.
     ///
     /// # Panics
     /// If there is none.
     pub fn for_good() -> SocketAddr {
         static KEPT: Mutex<Vec<Reserved>> = Mutex::new(Vec::new());
-        let reserved = Self::new();
-        let addr = reserved.addr();
-        KEPT.lock().unwrap_or_else(PoisonError::into_inner).push(reserved);
-        addr
+        loop {
+            let reserved = Self::new();
+            let addr = reserved.addr();
+            KEPT.lock().unwrap_or_else(PoisonError::into_inner).push(reserved);
+            if !NAMED.contains(&addr.port()) {
+                return addr;
+            }
+        }
     }
 
     /// Its address.

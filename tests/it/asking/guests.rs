@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use peerline_proto::{Event, PeerId};
 use peerline_runtime::{RequestError, Runtime};
+use peerline_testkit::reserved::Reserved;
 
 use super::{PATIENCE, node, said};
 
@@ -97,7 +98,7 @@ pub(super) fn a_guest_is_asked<R: Runtime>() {
     let (give, events) = std::sync::mpsc::channel();
     let node = node::<R>().otherwise(move |_, event| give.send(event).unwrap());
     let node = node.start().unwrap();
-    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let listener = TcpListener::bind(Reserved::for_good()).unwrap();
     let addr = listener.local_addr().unwrap();
     let serving = thread::spawn(move || listed(listener));
 
