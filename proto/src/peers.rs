@@ -216,7 +216,10 @@ impl Peers {
         self.pending.remove(peer);
         let Some(entry) = self.table.get_mut(peer) else { return Verdict::Wait };
         let close = entry.conns.iter().copied().filter(|conn| *conn != stays).collect();
-        entry.conns.sort_by_key(|conn| *conn != stays);
+        if let Some(place) = entry.conns.iter().position(|conn| *conn == stays) {
+            let first = entry.conns.remove(place);
+            entry.conns.insert(0, first);
+        }
         Verdict::Keep { stays, close }
     }
 }

@@ -132,7 +132,7 @@ impl Node {
         }
         let by_keyspace = self.neighbours().filter(|(_, conn)| self.is_by_keyspace_with(*conn));
         let mut ids: Vec<NodeId> = by_keyspace.map(|(id, _)| id).collect();
-        ids.sort_unstable_by_key(|id| keyspace::distance(to, *id));
+        keyspace::sort_by_distance(to, &mut ids);
         ids
     }
 

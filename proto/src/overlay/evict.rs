@@ -5,7 +5,7 @@
 //! closes nothing.
 
 use alloc::vec::Vec;
-use core::cmp::Reverse;
+use core::cmp::Ordering;
 use core::time::Duration;
 
 use crate::group::Group;
@@ -40,23 +40,34 @@ pub(crate) struct Inbound {
     pub(crate) discouraged: bool,
 }
 
+impl Inbound {
+    fn away(&self) -> Duration {
+        self.round_trip.unwrap_or(Duration::MAX)
+    }
+}
+
 /// Whose connection ends so that another may come; nobody's if all are protected.
 pub(crate) fn victim(mut peers: Vec<Inbound>, classes: Classes) -> Option<ConnId> {
     // By id first, so that equals always stand in the same order.
-    peers.sort_by_key(|peer| peer.conn);
+    sort(&mut peers, |a, b| a.conn.cmp(&b.conn));
     let unwanted = peers.iter().filter(|peer| peer.discouraged);
     if let Some(youngest) = unwanted.max_by_key(|peer| peer.since) {
         return Some(youngest.conn);
     }
-    peers.sort_by_key(|peer| peer.round_trip.unwrap_or(Duration::MAX));
+    sort(&mut peers, |a, b| a.away().cmp(&b.away()));
     protect(&mut peers, classes.near, |peer| peer.round_trip.is_some());
-    peers.sort_by_key(|peer| Reverse(peer.news));
+    sort(&mut peers, |a, b| b.news.cmp(&a.news));
     protect(&mut peers, classes.news, |peer| peer.news.is_some());
-    peers.sort_by_key(|peer| peer.since);
+    sort(&mut peers, |a, b| a.since.cmp(&b.since));
     // Rounded up: where there is one place, whoever comes does not drive out whoever is there.
     let old = peers.len().saturating_mul(classes.old).div_ceil(100);
     protect(&mut peers, old, |_| true);
     youngest_of_the_crowd(peers)
+}
+
+/// Sorts by whatever is compared, built once for all of it.
+fn sort(peers: &mut [Inbound], compare: fn(&Inbound, &Inbound) -> Ordering) {
+    peers.sort_by(compare);
 }
 
 /// Takes the first `most` that deserve it out of the list of those who may go.
@@ -66,7 +77,7 @@ fn protect(peers: &mut Vec<Inbound>, most: usize, deserves: impl Fn(&Inbound) ->
 }
 
 fn youngest_of_the_crowd(mut peers: Vec<Inbound>) -> Option<ConnId> {
-    peers.sort_by_key(|peer| (peer.group, Reverse(peer.since)));
+    sort(&mut peers, |a, b| a.group.cmp(&b.group).then(b.since.cmp(&a.since)));
     let crowd = peers.chunk_by(|a, b| a.group == b.group);
     let largest = crowd.max_by_key(|group| (group.len(), group.first().map(|peer| peer.since)))?;
     largest.first().map(|peer| peer.conn)

@@ -31,7 +31,7 @@ pub(crate) struct Outbound {
 /// whose network group has another, then the one that brought least news an hour, and of equals the
 /// youngest.
 pub(crate) fn least_useful(mut peers: Vec<Outbound>, new: ConnId, now: Instant) -> Option<ConnId> {
-    peers.sort_by_key(|peer| (peer.since, peer.conn));
+    sort_by_age(&mut peers);
     let crowded = crowded(&peers);
     let may_go = peers.iter().skip(ANCHORS).filter(|peer| !peer.asked && peer.conn != new);
     let least = may_go.min_by_key(|peer| {
@@ -42,6 +42,10 @@ pub(crate) fn least_useful(mut peers: Vec<Outbound>, new: ConnId, now: Instant) 
     least.map(|peer| peer.conn)
 }
 
+fn sort_by_age(peers: &mut [Outbound]) {
+    peers.sort_by_key(|peer| (peer.since, peer.conn));
+}
+
 /// The groups that more than one of these is in.
 pub(crate) fn crowded(peers: &[Outbound]) -> BTreeSet<Group> {
     let mut seen = BTreeSet::new();
@@ -50,7 +54,7 @@ pub(crate) fn crowded(peers: &[Outbound]) -> BTreeSet<Group> {
 
 /// The addresses of the two oldest.
 pub(crate) fn anchors(mut peers: Vec<Outbound>) -> Vec<SocketAddr> {
-    peers.sort_by_key(|peer| (peer.since, peer.conn));
+    sort_by_age(&mut peers);
     peers.into_iter().take(ANCHORS).map(|peer| peer.addr).collect()
 }
 

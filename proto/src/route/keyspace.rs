@@ -94,6 +94,11 @@ pub(crate) fn superfluous(
     spare.max_by_key(|id| distance(own, **id)).copied()
 }
 
+/// The nearest first.
+pub(crate) fn sort_by_distance(to: NodeId, ids: &mut [NodeId]) {
+    ids.sort_unstable_by_key(|id| distance(to, *id));
+}
+
 /// The ids nearest to one.
 pub(crate) fn nearest(
     to: NodeId,
@@ -101,7 +106,7 @@ pub(crate) fn nearest(
     count: usize,
 ) -> BTreeSet<NodeId> {
     let mut ids: Vec<NodeId> = ids.filter(|id| *id != to).collect();
-    ids.sort_unstable_by_key(|id| distance(to, *id));
+    sort_by_distance(to, &mut ids);
     ids.dedup();
     ids.into_iter().take(count).collect()
 }

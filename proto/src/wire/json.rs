@@ -194,6 +194,11 @@ pub(crate) fn object<'a>(
 /// Hands each element of an array to `each`; `None` if `text` is no array. The text must have been
 /// checked before.
 pub(crate) fn elements<'a>(span: Span<'a>, mut each: impl FnMut(Span<'a>)) -> Option<()> {
+    each_element(span, &mut each)
+}
+
+/// The same, built once for all of them.
+fn each_element<'a>(span: Span<'a>, each: &mut dyn FnMut(Span<'a>)) -> Option<()> {
     let scan = Scan { text: span.text };
     let mut at = scan.blanks(scan.expect(0, b'[', Wrong::NotArray).ok()?);
     while scan.byte(at) != b']' {

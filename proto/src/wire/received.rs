@@ -29,7 +29,9 @@ impl<'a> Received<'a> {
     /// The text with other digits in place of these numbers of it, and one line end: how a relay
     /// passes a line on.
     pub(crate) fn frame_with(&self, mut numbers: [Option<(Span<'_>, u64)>; 2]) -> Frame {
-        numbers.sort_unstable_by_key(|number| number.map(|(span, _)| span.start));
+        if !numbers.is_sorted_by_key(|number| number.map(|(span, _)| span.start)) {
+            numbers.reverse();
+        }
         let mut line = String::with_capacity(self.text.len().saturating_add(16));
         let mut kept = 0;
         for (span, number) in numbers.into_iter().flatten() {
