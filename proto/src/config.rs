@@ -1,7 +1,7 @@
 //! How a node is set up: a builder whose one `build` does all the checking.
 
-use alloc::collections::BTreeSet;
 use alloc::string::{String, ToString};
+use alloc::vec::Vec;
 use core::net::SocketAddr;
 use core::time::Duration;
 
@@ -87,7 +87,8 @@ pub struct Config {
 enum Judged {
     #[default]
     None,
-    Kinds(BTreeSet<String>),
+    /// In order.
+    Kinds(Vec<String>),
     All,
 }
 
@@ -155,7 +156,9 @@ impl Config {
     pub fn validates(&self, kind: &str) -> bool {
         match &self.judged {
             Judged::None => false,
-            Judged::Kinds(kinds) => kinds.contains(kind),
+            Judged::Kinds(kinds) => {
+                kinds.binary_search_by(|known| known.as_str().cmp(kind)).is_ok()
+            }
             Judged::All => true,
         }
     }
@@ -286,9 +289,12 @@ impl ConfigBuilder {
         match &mut self.config.judged {
             Judged::All => {}
             Judged::Kinds(kinds) => {
-                kinds.insert(kind.into());
+                let kind = kind.into();
+                if let Err(place) = kinds.binary_search(&kind) {
+                    kinds.insert(place, kind);
+                }
             }
-            Judged::None => self.config.judged = Judged::Kinds(BTreeSet::from([kind.into()])),
+            Judged::None => self.config.judged = Judged::Kinds(Vec::from([kind.into()])),
         }
         self
     }

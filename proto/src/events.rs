@@ -50,6 +50,7 @@ impl Events {
         self.charged <= self.limit / 2
     }
 
+    #[inline]
     pub(crate) fn push(&mut self, event: Event, private_exempt: bool) {
         if !self.has_room() && self.coalesce(&event, private_exempt) {
             return;
@@ -58,6 +59,7 @@ impl Events {
         self.queue.push_back(event);
     }
 
+    #[inline]
     pub(crate) fn pop(&mut self) -> Option<Event> {
         let event = self.queue.pop_front()?;
         self.charged = self.charged.saturating_sub(cost(&event));

@@ -63,6 +63,7 @@ mod route;
 mod rules;
 mod seen;
 mod session;
+mod sorted;
 mod stats;
 mod table;
 #[cfg(feature = "testing")]

@@ -7,7 +7,7 @@
 mod closing;
 mod guests;
 
-use alloc::collections::{BTreeMap, BTreeSet, VecDeque};
+use alloc::collections::VecDeque;
 use alloc::vec::Vec;
 use core::net::SocketAddr;
 use core::num::NonZeroU32;
@@ -24,6 +24,7 @@ use crate::session::btpeer::Exchange;
 use crate::session::keepalive::Waits;
 use crate::session::opening::Input;
 use crate::session::{Call, Phase, PhaseName, Ready};
+use crate::sorted::{SortedMap, SortedSet};
 use crate::stats::Stats;
 use crate::time::Instant;
 use crate::timers::Timers;
@@ -159,17 +160,17 @@ pub(crate) struct Links {
     /// The part of them that is for guests.
     guest_queued: usize,
     /// Accepted connections without a first line.
-    half_open: BTreeSet<ConnId>,
+    half_open: SortedSet<ConnId>,
     /// Dials whose hello may still come back to us, by its nonce.
-    nonces: BTreeMap<u64, ConnId>,
+    nonces: SortedMap<u64, ConnId>,
     /// Connections that the driver was told not to read.
-    paused: BTreeSet<ConnId>,
+    paused: SortedSet<ConnId>,
     /// Connections for which the application waits.
-    blocked: BTreeSet<ConnId>,
+    blocked: SortedSet<ConnId>,
     /// Frames that gave way in a queue, until [`take_dropped`](Self::take_dropped).
     dropped: Vec<(ConnId, Frame)>,
     /// Connections that end in order, by when they began to.
-    closing: BTreeSet<(Instant, ConnId)>,
+    closing: SortedSet<(Instant, ConnId)>,
     send_queue: usize,
     control_reserve: usize,
     queued_total: usize,
@@ -205,12 +206,12 @@ impl Links {
             timers: Timers::default(),
             queued: 0,
             guest_queued: 0,
-            half_open: BTreeSet::new(),
-            nonces: BTreeMap::new(),
-            paused: BTreeSet::new(),
-            blocked: BTreeSet::new(),
+            half_open: SortedSet::new(),
+            nonces: SortedMap::new(),
+            paused: SortedSet::new(),
+            blocked: SortedSet::new(),
             dropped: Vec::new(),
-            closing: BTreeSet::new(),
+            closing: SortedSet::new(),
             send_queue: limits.send_queue,
             control_reserve: limits.control_reserve,
             queued_total: limits.queued_total,
@@ -252,7 +253,7 @@ impl Links {
     }
 
     /// Accepted connections without a first line.
-    pub(crate) fn half_open(&self) -> &BTreeSet<ConnId> {
+    pub(crate) fn half_open(&self) -> &SortedSet<ConnId> {
         &self.half_open
     }
 

@@ -7,10 +7,10 @@
 //! Decides, and closes nothing itself. Guests have no such rule: each of their connections is
 //! served, and the guest is up while one is.
 
-use alloc::collections::BTreeMap;
 use alloc::vec::Vec;
 
 use crate::id::{ConnId, NodeId, PeerId};
+use crate::sorted::SortedMap;
 use crate::time::Instant;
 
 /// The peers that are up.
@@ -18,8 +18,8 @@ use crate::time::Instant;
 #[cfg_attr(feature = "testing", derive(Hash))]
 pub(crate) struct Peers {
     own: NodeId,
-    table: BTreeMap<PeerId, Entry>,
-    pending: BTreeMap<PeerId, Decision>,
+    table: SortedMap<PeerId, Entry>,
+    pending: SortedMap<PeerId, Decision>,
 }
 
 #[derive(Clone, Debug)]
@@ -85,7 +85,7 @@ pub(crate) struct Waits {
 
 impl Peers {
     pub(crate) fn new(own: NodeId) -> Self {
-        Self { own, table: BTreeMap::new(), pending: BTreeMap::new() }
+        Self { own, table: SortedMap::new(), pending: SortedMap::new() }
     }
 
     pub(crate) fn len(&self) -> usize {
@@ -132,7 +132,9 @@ impl Peers {
                 let until = if self.own < *theirs { now } else { now + waits.theirs };
                 #[cfg(peerline_planted)]
                 let until = if decides_at_once { now } else { until };
-                self.pending.entry(peer.clone()).or_insert(Decision::Theirs { until });
+                if !self.pending.contains_key(peer) {
+                    self.pending.insert(peer.clone(), Decision::Theirs { until });
+                }
                 Arrival::Rival
             }
         }

@@ -275,6 +275,7 @@ impl Queue {
 
     /// Queues a frame. `limit` bounds what is charged afterwards; lower classes give way, the
     /// newest first. Returns the frames that gave way.
+    #[inline]
     pub(crate) fn push(
         &mut self,
         frame: Frame,
@@ -378,6 +379,7 @@ impl Queue {
 
     /// The socket took `count` of the shown bytes; more than were shown counts as all of them.
     /// Returns how many it was.
+    #[inline]
     pub(crate) fn sent(&mut self, count: usize) -> usize {
         let count = count.min(self.staged_bytes);
         self.staged_bytes = self.staged_bytes.saturating_sub(count);

@@ -5,12 +5,12 @@
 //! range is open. When in doubt it says *not taken*, never *new* twice.
 #![deny(clippy::arithmetic_side_effects)]
 
-use alloc::collections::{BTreeMap, BTreeSet};
 use alloc::vec::Vec;
 use core::time::Duration;
 
 use crate::id::NodeId;
 use crate::limits::Limits;
+use crate::sorted::{SortedMap, SortedSet};
 use crate::table::Table;
 use crate::time::Instant;
 
@@ -73,7 +73,7 @@ pub(crate) struct Streams {
     limits: SeenLimits,
     streams: Table<StreamId, Stream>,
     /// The streams by when they were last heard; each stream once, under its `heard`.
-    order: BTreeMap<u64, StreamId>,
+    order: SortedMap<u64, StreamId>,
     clock: u64,
     forgotten: Recent<(StreamId, u64)>,
 }
@@ -83,7 +83,7 @@ impl Streams {
         Self {
             limits,
             streams: Table::default(),
-            order: BTreeMap::new(),
+            order: SortedMap::new(),
             clock: 1, // a stream that was never touched has 0
             forgotten: Recent::new(limits.recent_ids),
         }
@@ -96,6 +96,7 @@ impl Streams {
     }
 
     /// The highest number heard of a stream.
+    #[inline]
     pub(crate) fn highest(&self, id: StreamId) -> Option<u64> {
         Some(self.streams.get(&id)?.highest)
     }
@@ -278,13 +279,13 @@ impl Stream {
 #[cfg_attr(feature = "testing", derive(Hash))]
 pub(crate) struct Recent<K> {
     capacity: usize,
-    young: BTreeSet<K>,
-    old: BTreeSet<K>,
+    young: SortedSet<K>,
+    old: SortedSet<K>,
 }
 
 impl<K: Ord> Recent<K> {
     pub(crate) fn new(capacity: usize) -> Self {
-        Self { capacity, young: BTreeSet::new(), old: BTreeSet::new() }
+        Self { capacity, young: SortedSet::new(), old: SortedSet::new() }
     }
 
     pub(crate) fn contains(&self, id: &K) -> bool {
@@ -308,6 +309,7 @@ mod tests {
     #![allow(clippy::arithmetic_side_effects)]
     use super::*;
     use crate::rng::Rng;
+    use alloc::collections::BTreeSet;
 
     const LIMITS: SeenLimits = SeenLimits {
         streams: 8,

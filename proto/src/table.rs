@@ -5,15 +5,16 @@
 //! it remembers shows in nothing but the time a search takes.
 #![deny(clippy::arithmetic_side_effects)]
 
-use alloc::collections::BTreeMap;
 use alloc::vec::Vec;
-use core::ops::RangeBounds;
+use core::ops::RangeInclusive;
+
+use crate::sorted::SortedMap;
 
 /// The map.
 #[derive(Clone, Debug)]
 pub(crate) struct Table<K, V> {
     /// The slot of each key.
-    index: BTreeMap<K, usize>,
+    index: SortedMap<K, usize>,
     slots: Vec<Option<(K, V)>>,
     /// Slots without a value.
     free: Vec<usize>,
@@ -23,7 +24,7 @@ pub(crate) struct Table<K, V> {
 
 impl<K, V> Default for Table<K, V> {
     fn default() -> Self {
-        Self { index: BTreeMap::new(), slots: Vec::new(), free: Vec::new(), last: 0 }
+        Self { index: SortedMap::new(), slots: Vec::new(), free: Vec::new(), last: 0 }
     }
 }
 
@@ -38,7 +39,11 @@ impl<K: Copy + Ord, V> Table<K, V> {
 
     #[inline]
     pub(crate) fn get(&self, key: &K) -> Option<&V> {
-        let slot = self.slot(key)?;
+        self.at(self.slot(key)?)
+    }
+
+    #[inline]
+    fn at(&self, slot: usize) -> Option<&V> {
         self.slots.get(slot)?.as_ref().map(|(_, value)| value)
     }
 
@@ -82,10 +87,15 @@ impl<K: Copy + Ord, V> Table<K, V> {
         Some(value)
     }
 
-    /// Keys and values in order, of the keys within these bounds.
-    pub(crate) fn range(&self, keys: impl RangeBounds<K>) -> impl Iterator<Item = (&K, &V)> {
-        let found = self.index.range(keys);
-        found.filter_map(|(key, slot)| Some((key, &self.slots.get(*slot)?.as_ref()?.1)))
+    /// Keys and values in order.
+    #[cfg(any(test, feature = "testing"))]
+    pub(crate) fn iter(&self) -> impl Iterator<Item = (&K, &V)> {
+        self.index.iter().filter_map(|(key, slot)| Some((key, self.at(*slot)?)))
+    }
+
+    /// The same from one key to another, both included.
+    pub(crate) fn range(&self, keys: RangeInclusive<K>) -> impl Iterator<Item = (&K, &V)> {
+        self.index.range(keys).filter_map(|(key, slot)| Some((key, self.at(*slot)?)))
     }
 
     /// The values, in no order that means anything.
@@ -99,7 +109,7 @@ impl<K: Copy + Ord, V> Table<K, V> {
 impl<K: Copy + Ord + core::hash::Hash, V: core::hash::Hash> core::hash::Hash for Table<K, V> {
     fn hash<H: core::hash::Hasher>(&self, state: &mut H) {
         self.len().hash(state);
-        self.range(..).for_each(|entry| entry.hash(state));
+        self.iter().for_each(|entry| entry.hash(state));
     }
 }
 
@@ -107,6 +117,7 @@ impl<K: Copy + Ord + core::hash::Hash, V: core::hash::Hash> core::hash::Hash for
 mod tests {
     use super::*;
     use crate::rng::Rng;
+    use alloc::collections::BTreeMap;
 
     #[test]
     fn it_is_the_map_that_it_stands_for() {

@@ -1,16 +1,16 @@
 //! One deadline per slot, lazily: a deadline that moves later is left where it is, fires early, and
 //! is set anew. So the busiest event, bytes received, touches no timer.
 
-use alloc::collections::BTreeSet;
 use alloc::vec::Vec;
 
+use crate::sorted::SortedSet;
 use crate::time::Instant;
 
 /// The deadlines of all slots.
 #[derive(Clone, Debug, Default)]
 #[cfg_attr(feature = "testing", derive(Hash))]
 pub(crate) struct Timers {
-    queue: BTreeSet<(Instant, u32)>,
+    queue: SortedSet<(Instant, u32)>,
     /// By slot: its entry in `queue`.
     set: Vec<Option<Instant>>,
 }
@@ -22,6 +22,7 @@ impl Timers {
     }
 
     /// Makes sure that the slot's deadline is not after `at`.
+    #[inline]
     pub(crate) fn at_most(&mut self, slot: u32, at: Instant) {
         match self.set.get(slot as usize).copied().flatten() {
             Some(set) if set <= at => {}

@@ -5,13 +5,13 @@
 //! verdicts. What becomes of a broadcast is not decided here: it is handed back, to be passed on
 //! or forgotten.
 
-use alloc::collections::BTreeMap;
 use core::fmt;
 use core::num::NonZeroU64;
 use core::time::Duration;
 
 use crate::id::ConnId;
 use crate::limits::Limits;
+use crate::sorted::SortedMap;
 use crate::time::Instant;
 
 /// What the application thinks of a broadcast that is to be judged before it is passed on.
@@ -39,9 +39,9 @@ impl fmt::Debug for VerdictToken {
 #[derive(Clone, Debug)]
 #[cfg_attr(feature = "testing", derive(Hash))]
 pub(crate) struct Verdicts<W> {
-    waiting: BTreeMap<VerdictToken, Waiting<W>>,
+    waiting: SortedMap<VerdictToken, Waiting<W>>,
     /// How many came by each link, and their bytes.
-    shares: BTreeMap<ConnId, (usize, usize)>,
+    shares: SortedMap<ConnId, (usize, usize)>,
     last: NonZeroU64,
     bytes: usize,
     most: usize,
@@ -61,8 +61,8 @@ struct Waiting<W> {
 impl<W> Verdicts<W> {
     pub(crate) fn new(limits: &Limits) -> Self {
         Self {
-            waiting: BTreeMap::new(),
-            shares: BTreeMap::new(),
+            waiting: SortedMap::new(),
+            shares: SortedMap::new(),
             last: NonZeroU64::MIN,
             bytes: 0,
             most: limits.verdicts,

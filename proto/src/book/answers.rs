@@ -3,7 +3,6 @@
 //! All of one network group get the same answer for a while: however many places somebody asks
 //! from, the book is not read out that way, and who is connected to whom is not seen to change.
 
-use alloc::collections::BTreeMap;
 use alloc::vec::Vec;
 use core::net::SocketAddr;
 use core::time::Duration;
@@ -11,6 +10,7 @@ use core::time::Duration;
 use crate::group::Group;
 use crate::id::PeerId;
 use crate::limits::ANSWERS;
+use crate::sorted::SortedMap;
 use crate::time::Instant;
 
 /// How long an answer is the same. 10 min: an address in it may then have been silent for a
@@ -25,7 +25,7 @@ pub(crate) type Told = (SocketAddr, PeerId, Instant);
 #[cfg_attr(feature = "testing", derive(Hash))]
 pub(crate) struct Answers {
     /// At most [`ANSWERS`].
-    kept: BTreeMap<Group, (Instant, Vec<Told>)>,
+    kept: SortedMap<Group, (Instant, Vec<Told>)>,
 }
 
 impl Answers {

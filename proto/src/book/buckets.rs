@@ -5,13 +5,13 @@
 //! reaches only a few buckets of `Tried`, by the group that they are in. An address stands in one
 //! bucket, the first that it was told into. A bucket that holds nothing takes no memory.
 
-use alloc::collections::BTreeMap;
 use alloc::vec::Vec;
 use core::net::{IpAddr, SocketAddr};
 
 use crate::book::entry::Place;
 use crate::group::Group;
 use crate::hash::SipHasher;
+use crate::sorted::SortedMap;
 
 /// Buckets of addresses that others told.
 pub(super) const NEW_BUCKETS: u16 = 256;
@@ -25,7 +25,7 @@ const SOURCE_BUCKETS: u64 = 16;
 const GROUP_BUCKETS: u64 = 8;
 
 /// The addresses of one table, by bucket.
-pub(super) type Table = BTreeMap<u16, Vec<SocketAddr>>;
+pub(super) type Table = SortedMap<u16, Vec<SocketAddr>>;
 
 /// Both tables, and the key to them.
 #[derive(Clone, Debug)]
@@ -110,8 +110,8 @@ impl Buckets {
     pub(super) fn insert(&mut self, place: Place, addr: SocketAddr) {
         match place {
             Place::Given => {}
-            Place::New(bucket) => self.new.entry(bucket).or_default().push(addr),
-            Place::Tried(bucket) => self.tried.entry(bucket).or_default().push(addr),
+            Place::New(bucket) => self.new.change(bucket, |held| held.push(addr)),
+            Place::Tried(bucket) => self.tried.change(bucket, |held| held.push(addr)),
         }
     }
 

@@ -11,7 +11,6 @@ mod entry;
 mod saved;
 mod select;
 
-use alloc::collections::BTreeMap;
 use alloc::vec::Vec;
 use core::net::SocketAddr;
 use core::time::Duration;
@@ -21,6 +20,7 @@ use crate::group::{canonical, is_dialable};
 use crate::id::PeerId;
 use crate::limits::{ANCHORS, Limits};
 use crate::rng::Rng;
+use crate::sorted::SortedMap;
 use crate::time::Instant;
 
 pub(crate) use answers::{Answers, Told};
@@ -53,7 +53,7 @@ struct Collision {
 #[derive(Clone, Debug)]
 #[cfg_attr(feature = "testing", derive(Hash))]
 pub(crate) struct Book {
-    entries: BTreeMap<SocketAddr, Entry>,
+    entries: SortedMap<SocketAddr, Entry>,
     /// Those of the entries that stand in a bucket.
     buckets: Buckets,
     /// The others: what the application gave.
@@ -65,7 +65,7 @@ pub(crate) struct Book {
     /// Those of the last run that were not dialled yet in this one.
     first: Vec<SocketAddr>,
     /// Addresses that reached ourselves, until when.
-    own: BTreeMap<SocketAddr, Instant>,
+    own: SortedMap<SocketAddr, Instant>,
     capacity: usize,
     backoff_base: Duration,
     backoff_max: Duration,
@@ -80,13 +80,13 @@ impl Book {
     /// business.
     pub(crate) fn new(limits: &Limits, private_exempt: bool, key: (u64, u64)) -> Self {
         Self {
-            entries: BTreeMap::new(),
+            entries: SortedMap::new(),
             buckets: Buckets::new(key, private_exempt),
             given: Vec::new(),
             collisions: Vec::new(),
             anchors: Vec::new(),
             first: Vec::new(),
-            own: BTreeMap::new(),
+            own: SortedMap::new(),
             capacity: limits.book,
             backoff_base: limits.backoff_base,
             backoff_max: limits.backoff_max,
@@ -190,9 +190,9 @@ impl Book {
     /// Breaks off if tables and entries disagree.
     #[cfg(feature = "testing")]
     pub(crate) fn check_invariants(&self) {
-        let mut standing: BTreeMap<Place, usize> = BTreeMap::new();
+        let mut standing: SortedMap<Place, usize> = SortedMap::new();
         for entry in self.entries.values() {
-            *standing.entry(entry.place).or_default() += 1;
+            standing.change(entry.place, |count| *count += 1);
         }
         let standing = |place| standing.get(&place).copied().unwrap_or_default();
         let is_at = |addr: &SocketAddr, place| {

@@ -4,7 +4,7 @@
 //! what is oldest goes first. Bounded by age and by bytes; when these are used up, by each link's
 //! share of them, so that a flood over one link does not drive out what came over the others.
 
-use alloc::collections::{BTreeMap, VecDeque};
+use alloc::collections::VecDeque;
 use core::time::Duration;
 
 use super::bits::{Bits, Index};
@@ -12,6 +12,7 @@ use crate::limits::Limits;
 use crate::message::Frame;
 use crate::rules::{Rules, TreeRule};
 use crate::seen::StreamId;
+use crate::sorted::SortedMap;
 use crate::table::Table;
 use crate::time::Instant;
 
@@ -261,7 +262,7 @@ struct Numbers {
     /// How many are gone.
     gone: usize,
     /// Those that came after a higher one.
-    late: BTreeMap<u64, u64>,
+    late: SortedMap<u64, u64>,
 }
 
 /// In place of a place.
@@ -340,6 +341,7 @@ mod tests {
     #![allow(clippy::unwrap_used)]
     use super::*;
     use crate::id::NodeId;
+    use alloc::collections::BTreeMap;
     use alloc::vec::Vec;
 
     fn at(millis: u64) -> Instant {
@@ -366,7 +368,7 @@ mod tests {
             let ordered = numbers.ordered.iter().filter(|(_, place)| *place != GONE);
             ordered.count() + numbers.late.len()
         };
-        (streams.range(..).map(|(_, numbers)| live(numbers)).sum(), streams.len())
+        (streams.iter().map(|(_, numbers)| live(numbers)).sum(), streams.len())
     }
 
     fn kept(cache: &Cache) -> Vec<u64> {
@@ -411,7 +413,7 @@ mod tests {
         }
         assert_eq!(kept(&cache).first(), Some(&1), "its quarter is its own");
         let room = |cache: &Cache| {
-            let streams = cache.places.streams.range(..).map(|(_, of)| of.ordered.capacity());
+            let streams = cache.places.streams.iter().map(|(_, of)| of.ordered.capacity());
             (cache.log.capacity(), streams.max().unwrap())
         };
         assert!(room(&cache).0 <= 128 && room(&cache).1 <= 4 * ROOM, "{:?}", room(&cache));

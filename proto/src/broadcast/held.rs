@@ -5,17 +5,18 @@
 //! for it hears that it is gone; if it is accepted it goes to everybody who has it not, whether or
 //! not they asked. How many wait is bounded by whoever holds them back.
 
-use alloc::collections::{BTreeMap, VecDeque};
+use alloc::collections::VecDeque;
 
 use super::bits::Index;
 use super::cache::{Entry, Key};
+use crate::sorted::SortedMap;
 
 #[derive(Clone, Debug)]
 #[cfg_attr(feature = "testing", derive(Hash))]
 pub(crate) struct Held {
-    waiting: BTreeMap<Key, Entry>,
+    waiting: SortedMap<Key, Entry>,
     /// By which link each came that was not accepted.
-    refused: BTreeMap<Key, Option<Index>>,
+    refused: SortedMap<Key, Option<Index>>,
     order: VecDeque<Key>,
     /// Those remembered that were not accepted. When full: the oldest is forgotten, and its copies
     /// prune no more.
@@ -25,8 +26,8 @@ pub(crate) struct Held {
 impl Held {
     pub(crate) fn new(capacity: usize) -> Self {
         Self {
-            waiting: BTreeMap::new(),
-            refused: BTreeMap::new(),
+            waiting: SortedMap::new(),
+            refused: SortedMap::new(),
             order: VecDeque::new(),
             capacity,
         }

@@ -89,6 +89,7 @@ impl Broadcasts {
     }
 
     /// Judges a received broadcast and remembers it.
+    #[inline]
     pub(crate) fn hear(
         &mut self,
         originator: NodeId,

@@ -7,12 +7,12 @@
 //! Of the first few announcers it is kept how early they were; the others are asked after them, or
 //! as many liars could keep a broadcast from us by being first.
 
-use alloc::collections::{BTreeMap, BTreeSet};
 use alloc::vec::Vec;
 use core::time::Duration;
 
 use super::bits::{Bits, Index};
 use super::cache::Key;
+use crate::sorted::{SortedMap, SortedSet};
 use crate::time::Instant;
 
 /// Announcers of one broadcast of which it is remembered how early they were.
@@ -86,10 +86,10 @@ impl Want {
 #[derive(Clone, Debug)]
 #[cfg_attr(feature = "testing", derive(Hash))]
 pub(crate) struct Repair {
-    wants: BTreeMap<Key, Want>,
-    due: BTreeSet<(Instant, Key)>,
+    wants: SortedMap<Key, Want>,
+    due: SortedSet<(Instant, Key)>,
     /// How many each link announced first.
-    shares: BTreeMap<Index, usize>,
+    shares: SortedMap<Index, usize>,
     capacity: usize,
     give_up: Duration,
 }
@@ -97,9 +97,9 @@ pub(crate) struct Repair {
 impl Repair {
     pub(crate) fn new(capacity: usize, give_up: Duration) -> Self {
         Self {
-            wants: BTreeMap::new(),
-            due: BTreeSet::new(),
-            shares: BTreeMap::new(),
+            wants: SortedMap::new(),
+            due: SortedSet::new(),
+            shares: SortedMap::new(),
             capacity,
             give_up,
         }
@@ -162,8 +162,7 @@ impl Repair {
             let first = self.wants.get(key).and_then(|want| want.announcers.first());
             first.is_some_and(|first| self.share(first.index) > share.saturating_add(1))
         };
-        let mut latest = self.due.iter().rev().take(LOOKED_AT).map(|(_, key)| *key);
-        let victim = latest.find(has_more);
+        let victim = self.due.iter_back().take(LOOKED_AT).map(|(_, key)| *key).find(has_more);
         victim.is_some_and(|key| !self.came(&key).is_empty())
     }
 
@@ -208,8 +207,7 @@ impl Repair {
         want.announcers.retain(|announcer| announcer.index != index);
         want.fill();
         if let Some(first) = want.announcers.first().filter(|_| was_first) {
-            let share = self.shares.entry(first.index).or_default();
-            *share = share.saturating_add(1);
+            self.shares.change(first.index, |share| *share = share.saturating_add(1));
         }
     }
 
@@ -255,7 +253,7 @@ impl Repair {
 
     /// A link is gone: its number may be another's from here on.
     pub(crate) fn forget(&mut self, index: Index) {
-        let mut shares: BTreeMap<Index, usize> = BTreeMap::new();
+        let mut shares: SortedMap<Index, usize> = SortedMap::new();
         let due = &mut self.due;
         self.wants.retain(|key, want| {
             want.announcers.retain(|announcer| announcer.index != index);
@@ -265,8 +263,7 @@ impl Repair {
                 due.remove(&(want.due, *key));
                 return false;
             };
-            let share = shares.entry(first.index).or_default();
-            *share = share.saturating_add(1);
+            shares.change(first.index, |share| *share = share.saturating_add(1));
             true
         });
         self.shares = shares;

@@ -1,12 +1,12 @@
 //! The tree of one stream as this node sees it: a bit for each link, a parent, and who may become
 //! it.
 
-use alloc::collections::BTreeMap;
 use core::time::Duration;
 
 use super::bits::{Bits, Index};
 use super::cache::Key;
 use crate::rules::{Rules, TreeRule};
+use crate::sorted::SortedMap;
 use crate::time::Instant;
 
 /// Least time between two wins that count.
@@ -48,7 +48,7 @@ pub(super) struct Tree {
     /// Who won races, how many running.
     pub(super) wins: Option<(Index, u8)>,
     /// Links that were candidates and brought nothing: until when, and for how long the next time.
-    pub(super) banned: BTreeMap<Index, (Instant, Duration)>,
+    pub(super) banned: SortedMap<Index, (Instant, Duration)>,
     /// The number of the first broadcast heard.
     pub(super) first: Option<u64>,
     /// When a new one was last heard.

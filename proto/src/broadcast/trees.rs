@@ -17,7 +17,6 @@ mod steady;
 
 pub(crate) use steady::Steady;
 
-use alloc::collections::{BTreeMap, BTreeSet};
 use alloc::vec::Vec;
 use core::time::Duration;
 
@@ -34,6 +33,7 @@ use crate::limits::Limits;
 use crate::message::Frame;
 use crate::rules::{Rules, TreeRule};
 use crate::seen::StreamId;
+use crate::sorted::{SortedMap, SortedSet};
 use crate::table::Table;
 use crate::time::Instant;
 
@@ -77,7 +77,7 @@ pub(crate) struct Trees {
     indices: Table<ConnId, Index>,
     shared: Shared,
     trees: Table<StreamId, Tree>,
-    order: BTreeMap<u64, StreamId>,
+    order: SortedMap<u64, StreamId>,
     clock: u64,
     cache: Cache,
     /// What is known and not told.
@@ -86,7 +86,7 @@ pub(crate) struct Trees {
     /// When announcements are due: of links that wait, and of those that do not.
     announce: [Option<Instant>; 2],
     /// Links that had no room for an announcement, and when they are asked again.
-    postponed: BTreeSet<(Instant, Index)>,
+    postponed: SortedSet<(Instant, Index)>,
     /// What the cache holds before this place is announced without waiting.
     hurried: u64,
     capacity: usize,
@@ -100,13 +100,13 @@ impl Trees {
             indices: Table::default(),
             shared: Shared::default(),
             trees: Table::default(),
-            order: BTreeMap::new(),
+            order: SortedMap::new(),
             clock: 0,
             cache: Cache::new(limits),
             held: Held::new(limits.verdicts),
             repair: Repair::new(limits.wanted, limits.repair_for),
             announce: [None; 2],
-            postponed: BTreeSet::new(),
+            postponed: SortedSet::new(),
             hurried: 0,
             capacity: limits.streams,
             rules: limits.rules(),
@@ -147,7 +147,7 @@ impl Trees {
     /// The place from which a new link is told what we have: so far back that it hears of at most
     /// so many streams.
     fn oldest_to_tell(&self) -> u64 {
-        let mut streams = BTreeSet::new();
+        let mut streams = SortedSet::new();
         let mut start = self.cache.start();
         let entries: Vec<(u64, StreamId)> =
             self.cache.from(start).map(|(place, entry)| (place, entry.key.0)).collect();
@@ -538,17 +538,17 @@ impl Trees {
     pub(crate) fn tend(&mut self, now: Instant, out: &mut Vec<Order>) {
         self.cache.expire(now);
         self.mend(now, out);
-        let mut asked: BTreeMap<(Index, StreamId), Vec<u64>> = BTreeMap::new();
+        let mut asked: SortedMap<(Index, StreamId), SortedSet<u64>> = SortedMap::new();
         let links = &self.links;
         let wait = |index: Index| {
             let link = links.get(usize::from(index))?.as_ref()?;
             Some(link.round_trip.saturating_mul(2).max(ASK_AGAIN))
         };
         while let Some(((stream, seq), index)) = self.repair.ask(now, wait) {
-            asked.entry((index, stream)).or_default().push(seq);
+            asked.change((index, stream), |seqs| seqs.insert(seq));
         }
-        for ((index, stream), mut seqs) in asked {
-            seqs.sort_unstable();
+        for ((index, stream), seqs) in asked {
+            let seqs: Vec<u64> = seqs.iter().copied().collect();
             self.graft(stream, index, ranges_of(&seqs), now, out);
         }
     }

@@ -1,12 +1,12 @@
 //! The BTPeer network: whom we know there, whom we are joining, and who waits for an answer.
 
-use alloc::collections::BTreeMap;
 use alloc::sync::Arc;
 use core::net::SocketAddr;
 
 use crate::guests::Table;
 use crate::id::ConnId;
 use crate::limits::Limits;
+use crate::sorted::SortedMap;
 
 /// The BTPeer network as this node sees it.
 #[derive(Clone, Debug)]
@@ -15,14 +15,18 @@ pub(crate) struct Btpeer {
     pub(crate) table: Table,
     /// Peers that we are joining, by address, and the ids they gave. Bounded by the visits there
     /// may be.
-    joining: BTreeMap<SocketAddr, Arc<str>>,
+    joining: SortedMap<SocketAddr, Arc<str>>,
     /// Requests that wait for the application's answer, by their names there.
-    asked: BTreeMap<u64, ConnId>,
+    asked: SortedMap<u64, ConnId>,
 }
 
 impl Btpeer {
     pub(crate) fn new(limits: &Limits) -> Self {
-        Self { table: Table::new(limits.guests), joining: BTreeMap::new(), asked: BTreeMap::new() }
+        Self {
+            table: Table::new(limits.guests),
+            joining: SortedMap::new(),
+            asked: SortedMap::new(),
+        }
     }
 
     /// The peer at this address, which we are joining, gave its id.

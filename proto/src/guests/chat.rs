@@ -3,7 +3,7 @@
 //! Decides whether a line was heard already, when an original that does not answer is forgotten,
 //! and how many connections to one are under way. It writes no object and dials nobody.
 
-use alloc::collections::{BTreeMap, VecDeque};
+use alloc::collections::VecDeque;
 use alloc::format;
 use alloc::string::{String, ToString};
 use alloc::sync::Arc;
@@ -16,6 +16,7 @@ use crate::id::NodeId;
 use crate::limits::{GUEST_DIALS as DIALS, GUESTS_WAITING as WAITING, Limits};
 use crate::seen::Recent;
 use crate::session::Say;
+use crate::sorted::SortedMap;
 use crate::time::Instant;
 use crate::wire::chat_key::chat_key;
 
@@ -61,14 +62,14 @@ pub(crate) struct Chat {
     /// Of the hash that stands for a line.
     key: (u64, u64),
     table: Table,
-    outboxes: BTreeMap<Arc<str>, Outbox>,
+    outboxes: SortedMap<Arc<str>, Outbox>,
     /// Addresses told by others that may be dialled.
     told: Budget,
     heard: Recent<u64>,
     /// Of those, lines that were accepted where they had to be.
     accepted: Recent<u64>,
     /// The last second of each text of ours whose second may come again.
-    spoken: BTreeMap<u64, u64>,
+    spoken: SortedMap<u64, u64>,
     /// No line of ours has an earlier second.
     floor: u64,
     advertise_every: Duration,
@@ -80,11 +81,11 @@ impl Chat {
             id: id.into(),
             key,
             table: Table::new(limits.guests),
-            outboxes: BTreeMap::new(),
+            outboxes: SortedMap::new(),
             told: Budget::new(TOLD.0, TOLD.1, Instant::ZERO),
             heard: Recent::new(limits.recent_ids),
             accepted: Recent::new(limits.recent_ids),
-            spoken: BTreeMap::new(),
+            spoken: SortedMap::new(),
             floor: 0,
             advertise_every: limits.getaddr_every,
         }
@@ -132,16 +133,17 @@ impl Chat {
     /// Something for a peer.
     pub(crate) fn post(&mut self, to: &Arc<str>, say: &Say) -> Posted {
         let Some(guest) = self.table.get(to) else { return Posted::Dropped };
-        let outbox = self.outboxes.entry(Arc::clone(to)).or_default();
-        if outbox.dialing < DIALS {
-            outbox.dialing = outbox.dialing.saturating_add(1);
-            return Posted::Dial(guest.addr);
-        }
-        if outbox.waiting.len() >= WAITING {
-            return Posted::Dropped;
-        }
-        outbox.waiting.push_back(say.clone());
-        Posted::Waits
+        self.outboxes.change(Arc::clone(to), |outbox| {
+            if outbox.dialing < DIALS {
+                outbox.dialing = outbox.dialing.saturating_add(1);
+                return Posted::Dial(guest.addr);
+            }
+            if outbox.waiting.len() >= WAITING {
+                return Posted::Dropped;
+            }
+            outbox.waiting.push_back(say.clone());
+            Posted::Waits
+        })
     }
 
     /// A dial to a peer ended: well, or not. Returns what is to be dialled next, if anything.
@@ -196,12 +198,14 @@ impl Chat {
 
     /// Whether a peer that asks whom we know is to be told; if so it has been.
     pub(crate) fn may_tell(&mut self, id: &Arc<str>, now: Instant) -> bool {
-        let outbox = self.outboxes.entry(Arc::clone(id)).or_default();
-        let soon = outbox.told.is_some_and(|at| now.saturating_since(at) < self.advertise_every);
-        if !soon {
-            outbox.told = Some(now);
-        }
-        !soon
+        self.outboxes.change(Arc::clone(id), |outbox| {
+            let past = outbox.told.map(|at| now.saturating_since(at));
+            let soon = past.is_some_and(|past| past < self.advertise_every);
+            if !soon {
+                outbox.told = Some(now);
+            }
+            !soon
+        })
     }
 
     /// Whether an address that somebody told may be dialled; if so it has been.

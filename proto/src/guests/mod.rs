@@ -8,7 +8,6 @@ pub(crate) mod btpeer;
 pub(crate) mod chat;
 
 use alloc::boxed::Box;
-use alloc::collections::BTreeMap;
 use alloc::sync::Arc;
 use core::net::{IpAddr, SocketAddr};
 use core::time::Duration;
@@ -16,6 +15,7 @@ use core::time::Duration;
 use crate::budget::Budget;
 use crate::group::owner_of;
 use crate::limits::RATED;
+use crate::sorted::SortedMap;
 use crate::time::Instant;
 
 /// A guest as it is remembered.
@@ -35,7 +35,7 @@ pub(crate) struct Guest {
 #[derive(Clone, Debug)]
 #[cfg_attr(feature = "testing", derive(Hash))]
 pub(crate) struct Table {
-    guests: BTreeMap<Arc<str>, Guest>,
+    guests: SortedMap<Arc<str>, Guest>,
     capacity: usize,
 }
 
@@ -50,7 +50,7 @@ pub(crate) struct Remembered {
 
 impl Table {
     pub(crate) fn new(capacity: usize) -> Self {
-        Self { guests: BTreeMap::new(), capacity }
+        Self { guests: SortedMap::new(), capacity }
     }
 
     pub(crate) fn len(&self) -> usize {
@@ -113,12 +113,12 @@ impl Table {
 pub(crate) struct Rates {
     burst: u32,
     every: Duration,
-    buckets: BTreeMap<IpAddr, (Instant, Budget)>,
+    buckets: SortedMap<IpAddr, (Instant, Budget)>,
 }
 
 impl Rates {
     pub(crate) fn new(burst: u32, every: Duration) -> Self {
-        Self { burst, every, buckets: BTreeMap::new() }
+        Self { burst, every, buckets: SortedMap::new() }
     }
 
     /// Whether the owner of this address may speak now; if so it has spoken. Loopback always may.
@@ -127,16 +127,20 @@ impl Rates {
             return true;
         }
         let ip = owner_of(ip);
-        if !self.buckets.contains_key(&ip) && self.buckets.len() >= RATED {
-            let quiet = self.buckets.iter().min_by_key(|(_, (last, _))| *last);
-            if let Some(ip) = quiet.map(|(ip, _)| *ip) {
-                self.buckets.remove(&ip);
-            }
+        if !self.buckets.contains_key(&ip) {
+            self.make_room();
+            self.buckets.insert(ip, (now, Budget::new(self.burst, self.every, now)));
         }
-        let fresh = || (now, Budget::new(self.burst, self.every, now));
-        let (last, bucket) = self.buckets.entry(ip).or_insert_with(fresh);
+        let Some((last, bucket)) = self.buckets.get_mut(&ip) else { return false };
         *last = now;
         bucket.take(now)
+    }
+
+    fn make_room(&mut self) {
+        if self.buckets.len() >= RATED {
+            let quiet = self.buckets.iter().min_by_key(|(_, (last, _))| *last);
+            quiet.map(|(ip, _)| *ip).and_then(|ip| self.buckets.remove(&ip));
+        }
     }
 }
 

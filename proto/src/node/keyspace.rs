@@ -5,7 +5,6 @@
 //! The dialler says in its hello what the link is for, and the listener that it knows the word; if
 //! it does not, the link is one like any other.
 
-use alloc::collections::{BTreeMap, BTreeSet};
 use alloc::vec::Vec;
 use core::net::SocketAddr;
 use core::time::Duration;
@@ -17,6 +16,7 @@ use crate::node::Node;
 use crate::node::part::Parting;
 use crate::route::keyspace::{self, Known, Linked, Size};
 use crate::session::{Phase, Ready};
+use crate::sorted::{SortedMap, SortedSet};
 use crate::time::Instant;
 use crate::wire::caps::Caps;
 
@@ -38,10 +38,10 @@ pub(super) struct IdLinks {
     size: Size,
     large: bool,
     /// Connections that we dialled for routes, and to whom.
-    dialled: BTreeMap<ConnId, NodeId>,
+    dialled: SortedMap<ConnId, NodeId>,
     ask_at: Instant,
     /// Connections that were asked for addresses more than once, and so tell many again.
-    asked_again: BTreeSet<ConnId>,
+    asked_again: SortedSet<ConnId>,
 }
 
 impl IdLinks {
@@ -142,10 +142,10 @@ impl Node {
         &self,
         asker: ConnId,
         known: impl Iterator<Item = &'p PeerId> + Clone,
-    ) -> BTreeSet<PeerId> {
+    ) -> SortedSet<PeerId> {
         let id = self.speaker(asker).filter(|_| self.is_by_keyspace_with(asker));
         let told = id.map(|id| keyspace::to_tell(id, known.filter_map(PeerId::node)));
-        told.into_iter().flatten().map(PeerId::Node).collect()
+        told.iter().flat_map(SortedSet::iter).map(|id| PeerId::Node(*id)).collect()
     }
 
     fn neighbours(&self) -> impl Iterator<Item = (NodeId, ConnId)> + '_ {
@@ -192,14 +192,14 @@ impl Node {
                 linked.own.insert(id);
             }
         }
-        linked.own.extend(self.id_links.dialled.values());
-        linked.all.extend(self.id_links.dialled.values());
+        linked.own.extend(self.id_links.dialled.values().copied());
+        linked.all.extend(self.id_links.dialled.values().copied());
         linked
     }
 
     /// The nodes whose addresses are known and due, where no connection goes yet.
     fn dialable_nodes(&self) -> Vec<Known> {
-        let busy: BTreeSet<SocketAddr> = self.links.iter().map(|(_, link)| link.addr).collect();
+        let busy: SortedSet<SocketAddr> = self.links.iter().map(|(_, link)| link.addr).collect();
         let due = self.book.iter().filter(|(_, entry)| self.book.due(entry, false) <= self.now);
         let known = due.filter_map(|(addr, entry)| {
             let id = entry.peer.as_ref().and_then(PeerId::node)?;
@@ -212,7 +212,7 @@ impl Node {
     fn give_up_id_link(&mut self, linked: &Linked, siblings: usize) {
         let may_go = |conn: ConnId| self.is_routes_only(conn) && !self.overlay.is_asked_for(conn);
         let up = self.id_links.dialled.iter().filter(|(conn, _)| may_go(**conn));
-        let for_routes: BTreeSet<NodeId> = up.map(|(_, id)| *id).collect();
+        let for_routes: SortedSet<NodeId> = up.map(|(_, id)| *id).collect();
         let spare = keyspace::superfluous(self.id, &for_routes, linked, siblings);
         let conn = spare.and_then(|id| self.peers.conn(&PeerId::Node(id)));
         if let Some(conn) = conn.filter(|conn| self.id_links.is_ours(*conn)) {

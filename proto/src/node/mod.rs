@@ -24,7 +24,6 @@ mod verdicts;
 mod walk;
 
 use alloc::borrow::Cow;
-use alloc::collections::BTreeSet;
 use alloc::vec::Vec;
 use core::net::SocketAddr;
 
@@ -52,6 +51,7 @@ use crate::route::{Relayed, Router, Routes, Seeks, Walks};
 use crate::seen::Recent;
 use crate::session::opening::{Input, Opening};
 use crate::session::{Call, Greeting, Phase, Reception, reception};
+use crate::sorted::SortedSet;
 use crate::stats::Stats;
 use crate::time::{Instant, Start, UnixTime};
 use crate::verdicts::Verdicts;
@@ -122,7 +122,7 @@ pub struct Node {
     walks: Walks,
     id_links: IdLinks,
     /// Nodes beyond a neighbour whose queue was full when something was to go to them.
-    beyond: BTreeSet<(ConnId, NodeId)>,
+    beyond: SortedSet<(ConnId, NodeId)>,
     asked: Asked,
     answering: Answering,
     events: Events,
@@ -178,7 +178,7 @@ impl Node {
             seeks: Seeks::new(limits),
             walks: Walks::new(limits),
             id_links: IdLinks::default(),
-            beyond: BTreeSet::new(),
+            beyond: SortedSet::new(),
             asked: Asked::new(limits),
             answering: Answering::new(limits),
             events: Events::new(limits.event_queue),

@@ -1,6 +1,5 @@
 //! What the application and the driver may ask, without changing anything.
 
-use alloc::collections::BTreeMap;
 use alloc::string::{String, ToString};
 use alloc::vec::Vec;
 use core::net::SocketAddr;
@@ -14,6 +13,7 @@ use crate::links::Link;
 use crate::node::Node;
 use crate::quote::quoted_len;
 use crate::session::Phase;
+use crate::sorted::SortedMap;
 use crate::stats::Stats;
 use crate::time::{Instant, UnixTime};
 
@@ -267,7 +267,7 @@ impl Node {
     /// Addresses that were alive of late, with who is there and when it was last heard.
     fn alive_addresses(&self) -> Vec<Told> {
         let within = self.config.limits().advertise_within;
-        let mut alive: BTreeMap<SocketAddr, (PeerId, Instant)> = BTreeMap::new();
+        let mut alive: SortedMap<SocketAddr, (PeerId, Instant)> = SortedMap::new();
         for (addr, entry) in self.book.iter().filter(|(_, entry)| entry.proven) {
             if let (Some(peer), Some(at)) = (&entry.peer, entry.alive) {
                 alive.insert(addr, (peer.clone(), at));

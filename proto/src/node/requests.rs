@@ -474,7 +474,9 @@ impl Node {
 
     /// A connection has room again, or is gone: whoever waits for a node beyond it may try again.
     pub(super) fn tell_beyond(&mut self, conn: ConnId) {
-        while let Some(waits) = self.beyond.iter().find(|(by, _)| *by == conn).copied() {
+        loop {
+            let waits = self.beyond.iter().find(|(by, _)| *by == conn).copied();
+            let Some(waits) = waits else { return };
             self.beyond.remove(&waits);
             self.tell_writable(waits.1);
         }

@@ -1,7 +1,6 @@
 //! Broadcasts between the trees and the connections: what is heard goes in, what is to be sent goes
 //! to the queues, and a queue that is full says so.
 
-use alloc::collections::{BTreeMap, BTreeSet};
 use alloc::vec::Vec;
 
 use crate::broadcast::Key;
@@ -14,6 +13,7 @@ use crate::node::{Node, Receipt};
 use crate::queue::Class;
 use crate::seen::StreamId;
 use crate::session::Phase;
+use crate::sorted::{SortedMap, SortedSet};
 use crate::wire::encode;
 use crate::wire::json::Span;
 use crate::wire::msg::{Msg, Named};
@@ -125,9 +125,9 @@ impl Node {
                 None
             }
         });
-        let asked: BTreeMap<&[u8], Key> = pushes.collect();
+        let asked: SortedMap<&[u8], Key> = pushes.collect();
         let waiting = waiting.filter_map(|frame| asked.get(frame.as_bytes()).copied());
-        let waiting: BTreeSet<Key> = waiting.collect();
+        let waiting: SortedSet<Key> = waiting.collect();
         orders.retain(|order| match order {
             Order::Push { key, .. } => !waiting.contains(key),
             Order::Prune { .. } | Order::Graft { .. } | Order::Gone { .. } | Order::Ping { .. } => {

@@ -3,12 +3,12 @@
 //! A whole network group is never held to account for one of its members, and loopback never at
 //! all: it is ourselves and whoever shares this machine. Bounded; decides nothing itself.
 
-use alloc::collections::BTreeMap;
 use core::net::IpAddr;
 use core::time::Duration;
 
 use crate::group::owner_of;
 use crate::limits::Limits;
+use crate::sorted::SortedMap;
 use crate::time::Instant;
 
 /// The table.
@@ -16,7 +16,7 @@ use crate::time::Instant;
 #[cfg_attr(feature = "testing", derive(Hash))]
 pub(crate) struct Discouraged {
     /// Never more than `capacity`.
-    marks: BTreeMap<IpAddr, Mark>,
+    marks: SortedMap<IpAddr, Mark>,
     capacity: usize,
     first: Duration,
     longest: Duration,
@@ -35,7 +35,7 @@ struct Mark {
 impl Discouraged {
     pub(crate) fn new(limits: &Limits) -> Self {
         Self {
-            marks: BTreeMap::new(),
+            marks: SortedMap::new(),
             capacity: limits.discouraged,
             first: limits.discourage_for,
             longest: limits.discourage_max,

@@ -2,19 +2,19 @@
 //!
 //! One that dialled us may say what it likes, and so may many of one network group.
 
-use alloc::collections::{BTreeMap, BTreeSet};
 use core::net::IpAddr;
 
 use crate::group::Group;
+use crate::sorted::{SortedMap, SortedSet};
 
 /// Network groups that have to agree. Three, so that neither one liar nor one provider decides.
 const AGREE: usize = 3;
 
 /// The address that enough groups see us at; of several the one that most do.
 pub(crate) fn agreed(said: impl Iterator<Item = (Group, IpAddr)>) -> Option<IpAddr> {
-    let mut groups: BTreeMap<IpAddr, BTreeSet<Group>> = BTreeMap::new();
+    let mut groups: SortedMap<IpAddr, SortedSet<Group>> = SortedMap::new();
     for (group, ip) in said.filter(|(_, ip)| !ip.is_unspecified() && !ip.is_multicast()) {
-        groups.entry(ip).or_default().insert(group);
+        groups.change(ip, |groups| groups.insert(group));
     }
     let enough = groups.into_iter().filter(|(_, groups)| groups.len() >= AGREE);
     enough.max_by_key(|(_, groups)| groups.len()).map(|(ip, _)| ip)

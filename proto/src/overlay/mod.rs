@@ -11,7 +11,6 @@ pub(crate) mod evict;
 pub(crate) mod external;
 pub(crate) mod rotate;
 
-use alloc::collections::BTreeSet;
 use core::net::{IpAddr, SocketAddr};
 use core::time::Duration;
 
@@ -19,6 +18,7 @@ use crate::group::Group;
 use crate::id::{ConnId, PeerId};
 use crate::limits::Limits;
 use crate::rng::Rng;
+use crate::sorted::SortedSet;
 use crate::time::Instant;
 
 pub(crate) use discouraged::Discouraged;
@@ -56,9 +56,9 @@ pub(crate) struct Overlay {
     /// How many more dials there may be, as others met nobody of late.
     spare: usize,
     /// Connections that the application dialled.
-    asked: BTreeSet<ConnId>,
+    asked: SortedSet<ConnId>,
     /// Dials while there might be more than usual: not all that meet somebody are needed.
-    extra: BTreeSet<ConnId>,
+    extra: SortedSet<ConnId>,
     /// Where we are seen from outside.
     pub(crate) external: Option<IpAddr>,
     pub(crate) discouraged: Discouraged,
@@ -75,8 +75,8 @@ impl Overlay {
             rotate_at: None,
             lonely_at: Some(now + limits.isolated_after),
             spare: 0,
-            asked: BTreeSet::new(),
-            extra: BTreeSet::new(),
+            asked: SortedSet::new(),
+            extra: SortedSet::new(),
             external: None,
             discouraged: Discouraged::new(limits),
             feeler_every: limits.feeler_every,
@@ -206,11 +206,11 @@ impl Overlay {
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Surroundings {
     /// Addresses of connections and dials, as far as known.
-    pub(crate) addrs: BTreeSet<SocketAddr>,
+    pub(crate) addrs: SortedSet<SocketAddr>,
     /// Peers that are up.
-    pub(crate) peers: BTreeSet<PeerId>,
+    pub(crate) peers: SortedSet<PeerId>,
     /// Groups of the connections that are counted as outbound.
-    pub(crate) groups: BTreeSet<Group>,
+    pub(crate) groups: SortedSet<Group>,
     /// Connections that we dialled, and dials under way; feelers, links for routes and suspect
     /// peers left out.
     pub(crate) outbound: usize,
@@ -273,7 +273,7 @@ pub(crate) fn room(known: usize, around: &Surroundings, targets: &Targets) -> Ro
 /// is nothing to choose, and fewer connections would only part the network.
 #[derive(Clone, Debug)]
 pub(crate) struct Groups {
-    taken: BTreeSet<Group>,
+    taken: SortedSet<Group>,
     free: bool,
 }
 

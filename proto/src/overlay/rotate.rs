@@ -4,7 +4,6 @@
 //! they brought: they are the anchors, by which we find back after a restart. Decides, and closes
 //! nothing.
 
-use alloc::collections::BTreeSet;
 use alloc::vec::Vec;
 use core::cmp::Reverse;
 use core::net::SocketAddr;
@@ -12,6 +11,7 @@ use core::net::SocketAddr;
 use crate::group::Group;
 use crate::id::ConnId;
 use crate::limits::ANCHORS;
+use crate::sorted::SortedSet;
 use crate::time::Instant;
 
 /// A peer that we dialled.
@@ -47,8 +47,8 @@ fn sort_by_age(peers: &mut [Outbound]) {
 }
 
 /// The groups that more than one of these is in.
-pub(crate) fn crowded(peers: &[Outbound]) -> BTreeSet<Group> {
-    let mut seen = BTreeSet::new();
+pub(crate) fn crowded(peers: &[Outbound]) -> SortedSet<Group> {
+    let mut seen = SortedSet::new();
     peers.iter().map(|peer| peer.group).filter(|group| !seen.insert(*group)).collect()
 }
 
@@ -99,7 +99,7 @@ mod tests {
         for peer in all.iter_mut().filter(|peer| [conn(0), conn(3), conn(4)].contains(&peer.conn)) {
             peer.group = Group::V4([9, 9]);
         }
-        assert_eq!(crowded(&all), BTreeSet::from([Group::V4([9, 9])]));
+        assert_eq!(crowded(&all), SortedSet::from([Group::V4([9, 9])]));
         assert_eq!(goes(all), Some(conn(4)));
         assert_eq!(goes(peers(&[9, 9, 0, 9, 9, 8])), Some(conn(2)));
     }

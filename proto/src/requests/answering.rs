@@ -3,7 +3,7 @@
 //! A request has one name here however often it is tried: a try of a running one joins it, one of
 //! an answered one hears the same replies again, for a while and as far as there is room.
 
-use alloc::collections::{BTreeMap, BTreeSet, VecDeque};
+use alloc::collections::VecDeque;
 use alloc::sync::Arc;
 use alloc::vec::Vec;
 use core::time::Duration;
@@ -12,6 +12,7 @@ use crate::exchange::ReplyTo;
 use crate::id::NodeId;
 use crate::limits::Limits;
 use crate::message::Frame;
+use crate::sorted::{SortedMap, SortedSet};
 use crate::time::Instant;
 
 /// What a reply that is kept costs beyond its bytes.
@@ -55,10 +56,10 @@ struct Answer {
 #[derive(Clone, Debug)]
 #[cfg_attr(feature = "testing", derive(Hash))]
 pub(crate) struct Answering {
-    open: BTreeMap<ReplyTo, Answer>,
-    names: BTreeMap<(NodeId, Arc<str>), ReplyTo>,
+    open: SortedMap<ReplyTo, Answer>,
+    names: SortedMap<(NodeId, Arc<str>), ReplyTo>,
     /// Those that are not answered, by their deadlines.
-    order: BTreeSet<(Instant, ReplyTo)>,
+    order: SortedSet<(Instant, ReplyTo)>,
     /// The answered ones, in the order of their ends, and when each is forgotten. All are kept for
     /// the same time, so they leave as they came.
     ended: VecDeque<(Instant, ReplyTo)>,
@@ -72,9 +73,9 @@ pub(crate) struct Answering {
 impl Answering {
     pub(crate) fn new(limits: &Limits) -> Self {
         Self {
-            open: BTreeMap::new(),
-            names: BTreeMap::new(),
-            order: BTreeSet::new(),
+            open: SortedMap::new(),
+            names: SortedMap::new(),
+            order: SortedSet::new(),
             ended: VecDeque::new(),
             count: 0,
             bytes: 0,

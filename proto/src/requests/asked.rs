@@ -4,7 +4,6 @@
 //! their numbers, each once; what comes before its turn waits, within bounds.
 
 use alloc::boxed::Box;
-use alloc::collections::{BTreeMap, BTreeSet};
 use alloc::vec::Vec;
 use core::time::Duration;
 
@@ -12,6 +11,7 @@ use crate::exchange::{RequestId, Words};
 use crate::id::NodeId;
 use crate::limits::Limits;
 use crate::message::Payload;
+use crate::sorted::{SortedMap, SortedSet};
 use crate::time::{Instant, UnixTime};
 
 /// How often a request is sent at most.
@@ -46,7 +46,7 @@ pub(crate) struct Pending {
     next: u64,
     /// The number of the last reply, once that came.
     last: Option<u64>,
-    early: BTreeMap<u64, Words>,
+    early: SortedMap<u64, Words>,
 }
 
 impl Pending {
@@ -72,7 +72,7 @@ impl Pending {
             sought: false,
             next: 0,
             last: None,
-            early: BTreeMap::new(),
+            early: SortedMap::new(),
         }
     }
 
@@ -103,9 +103,9 @@ pub(crate) enum Due {
 #[derive(Clone, Debug)]
 #[cfg_attr(feature = "testing", derive(Hash))]
 pub(crate) struct Asked {
-    pending: BTreeMap<RequestId, Pending>,
+    pending: SortedMap<RequestId, Pending>,
     /// Each request once, under its [`Pending::due`].
-    order: BTreeSet<(Instant, RequestId)>,
+    order: SortedSet<(Instant, RequestId)>,
     bytes: usize,
     early_bytes: usize,
     most: usize,
@@ -117,8 +117,8 @@ pub(crate) struct Asked {
 impl Asked {
     pub(crate) fn new(limits: &Limits) -> Self {
         Self {
-            pending: BTreeMap::new(),
-            order: BTreeSet::new(),
+            pending: SortedMap::new(),
+            order: SortedSet::new(),
             bytes: 0,
             early_bytes: 0,
             most: limits.pending_requests,

@@ -4,28 +4,28 @@
 //! reply that came back confirms it. An unconfirmed hop never displaces a confirmed one. Of the
 //! destinations the one least recently used goes first.
 
-use alloc::collections::BTreeMap;
 use alloc::vec::Vec;
 use core::time::Duration;
 
 use crate::id::NodeId;
 use crate::limits::Limits;
+use crate::sorted::SortedMap;
 use crate::time::Instant;
 
 /// The hops of all destinations.
 #[derive(Clone, Debug)]
 #[cfg_attr(feature = "testing", derive(Hash))]
 pub(crate) struct Routes {
-    destinations: BTreeMap<NodeId, Destination>,
+    destinations: SortedMap<NodeId, Destination>,
     /// The destinations by when they were last used; each once, under its `used`.
-    order: BTreeMap<u64, NodeId>,
+    order: SortedMap<u64, NodeId>,
     clock: u64,
     capacity: usize,
     per_node: usize,
     keep: Duration,
 }
 
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Default)]
 #[cfg_attr(feature = "testing", derive(Hash))]
 struct Destination {
     hops: Vec<Hop>,
@@ -43,8 +43,8 @@ struct Hop {
 impl Routes {
     pub(crate) fn new(limits: &Limits) -> Self {
         Self {
-            destinations: BTreeMap::new(),
-            order: BTreeMap::new(),
+            destinations: SortedMap::new(),
+            order: SortedMap::new(),
             clock: 0,
             capacity: limits.routes,
             per_node: limits.hops_per_route,
@@ -74,11 +74,8 @@ impl Routes {
         if !self.knows(to) {
             self.make_room();
         }
-        let destination = self
-            .destinations
-            .entry(to)
-            .or_insert_with(|| Destination { hops: Vec::new(), used: 0 });
-        destination.hear(Hop { via, confirmed, at: now }, self.per_node, self.keep);
+        let (hop, most, keep) = (Hop { via, confirmed, at: now }, self.per_node, self.keep);
+        self.destinations.change(to, |destination| destination.hear(hop, most, keep));
         self.touch(to);
     }
 

@@ -5,12 +5,12 @@
 //! links with the nearest ids of all, the *siblings*: then a neighbour that is nearer to an id than
 //! we are is there for any id, and several for one that is near. Pure: it dials nobody.
 
-use alloc::collections::{BTreeMap, BTreeSet};
 use alloc::vec::Vec;
 use core::net::SocketAddr;
 
 use crate::id::NodeId;
 use crate::rng::Rng;
+use crate::sorted::{SortedMap, SortedSet};
 
 /// Bits of an id.
 const BITS: u32 = 128;
@@ -39,9 +39,9 @@ pub(crate) struct Known {
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Linked {
     /// Nodes that we dialled or are dialling, for whatever reason.
-    pub(crate) own: BTreeSet<NodeId>,
+    pub(crate) own: SortedSet<NodeId>,
     /// All neighbours, those among them.
-    pub(crate) all: BTreeSet<NodeId>,
+    pub(crate) all: SortedSet<NodeId>,
 }
 
 /// Whom to dial so that each bucket and each of so many siblings is linked; at most `room`, the
@@ -54,18 +54,19 @@ pub(crate) fn missing(
     room: usize,
     rng: &mut Rng,
 ) -> Vec<SocketAddr> {
-    let mut chosen: BTreeMap<NodeId, SocketAddr> = BTreeMap::new();
+    let mut chosen: SortedMap<NodeId, SocketAddr> = SortedMap::new();
     let free = || known.iter().filter(|known| !linked.all.contains(&known.id));
     let ids = free().map(|known| known.id).chain(linked.all.iter().copied());
     let nearest = nearest(own, ids, siblings);
     for known in free().filter(|known| nearest.contains(&known.id)) {
         chosen.insert(known.id, known.addr);
     }
-    let mut empty: BTreeMap<u32, Vec<Known>> = BTreeMap::new();
-    let mut filled: BTreeSet<u32> = linked.own.iter().map(|id| bucket(own, *id)).collect();
+    let mut empty: SortedMap<u32, Vec<Known>> = SortedMap::new();
+    let mut filled: SortedSet<u32> = linked.own.iter().map(|id| bucket(own, *id)).collect();
     filled.extend(chosen.keys().map(|id| bucket(own, *id)));
     for known in free().filter(|known| !filled.contains(&bucket(own, known.id))) {
-        empty.entry(BITS.saturating_sub(bucket(own, known.id))).or_default().push(*known);
+        let bits = BITS.saturating_sub(bucket(own, known.id));
+        empty.change(bits, |candidates| candidates.push(*known));
     }
     for candidates in empty.values() {
         let index = usize::try_from(rng.below(candidates.len() as u64)).unwrap_or_default();
@@ -82,7 +83,7 @@ pub(crate) fn missing(
 /// its bucket.
 pub(crate) fn superfluous(
     own: NodeId,
-    for_routes: &BTreeSet<NodeId>,
+    for_routes: &SortedSet<NodeId>,
     linked: &Linked,
     siblings: usize,
 ) -> Option<NodeId> {
@@ -104,7 +105,7 @@ pub(crate) fn nearest(
     to: NodeId,
     ids: impl Iterator<Item = NodeId>,
     count: usize,
-) -> BTreeSet<NodeId> {
+) -> SortedSet<NodeId> {
     let mut ids: Vec<NodeId> = ids.filter(|id| *id != to).collect();
     sort_by_distance(to, &mut ids);
     ids.dedup();
@@ -115,9 +116,9 @@ pub(crate) fn nearest(
 pub(crate) fn to_tell(
     asker: NodeId,
     ids: impl Iterator<Item = NodeId> + Clone,
-) -> BTreeSet<NodeId> {
+) -> SortedSet<NodeId> {
     let mut told = nearest(asker, ids.clone(), TOLD_NEAREST);
-    let mut buckets: BTreeSet<u32> = told.iter().map(|id| bucket(asker, *id)).collect();
+    let mut buckets: SortedSet<u32> = told.iter().map(|id| bucket(asker, *id)).collect();
     told.extend(ids.filter(|id| *id != asker && buckets.insert(bucket(asker, *id))));
     told
 }
@@ -175,7 +176,7 @@ mod tests {
         format!("10.0.0.{first}:5999").parse().unwrap()
     }
 
-    fn set(ids: &[u8]) -> BTreeSet<NodeId> {
+    fn set(ids: &[u8]) -> SortedSet<NodeId> {
         ids.iter().map(|id| node(*id)).collect()
     }
 
@@ -242,7 +243,7 @@ mod tests {
 
     /// What is made of twice as many tellings, at random, as there are nodes.
     fn estimate_of(nodes: u64) -> u64 {
-        let (mut rng, mut size, mut book) = (Rng::new([9; 32]), Size::default(), BTreeSet::new());
+        let (mut rng, mut size, mut book) = (Rng::new([9; 32]), Size::default(), SortedSet::new());
         for _ in 0..nodes * 2 {
             let told = rng.below(nodes);
             size.told(book.contains(&told), book.len());

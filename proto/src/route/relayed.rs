@@ -5,12 +5,12 @@
 //! circles.
 
 use alloc::boxed::Box;
-use alloc::collections::BTreeMap;
 use alloc::vec::Vec;
 use core::time::Duration;
 
 use crate::id::NodeId;
 use crate::limits::Limits;
+use crate::sorted::SortedMap;
 use crate::time::Instant;
 
 /// The most that tries may be numbered: the first, and two more.
@@ -23,9 +23,9 @@ type Name = (Box<str>, NodeId);
 #[derive(Clone, Debug)]
 #[cfg_attr(feature = "testing", derive(Hash))]
 pub(crate) struct Relayed {
-    lines: BTreeMap<Name, Line>,
+    lines: SortedMap<Name, Line>,
     /// By when they were first passed on; each once, under its `since`.
-    order: BTreeMap<(Instant, u64), Name>,
+    order: SortedMap<(Instant, u64), Name>,
     count: u64,
     capacity: usize,
     keep: Duration,
@@ -56,8 +56,8 @@ pub(crate) struct Back {
 impl Relayed {
     pub(crate) fn new(limits: &Limits) -> Self {
         Self {
-            lines: BTreeMap::new(),
-            order: BTreeMap::new(),
+            lines: SortedMap::new(),
+            order: SortedMap::new(),
             count: 0,
             capacity: limits.relayed,
             keep: limits.relayed_for,
@@ -128,10 +128,12 @@ impl Relayed {
     /// The ways back of a refusal by `next`, which names no node: of every line with this id that
     /// went there, once each.
     pub(crate) fn refused(&mut self, id: &str, next: NodeId) -> Vec<Back> {
-        let first = NodeId::new(uuid::Uuid::nil());
-        let same = self.lines.range_mut((Box::from(id), first)..);
+        let [least, most] = [uuid::Uuid::nil(), uuid::Uuid::max()].map(NodeId::new);
+        let same = self.lines.range((Box::from(id), least)..=(Box::from(id), most));
+        let names: Vec<Name> = same.map(|(name, _)| name.clone()).collect();
         let mut backs = Vec::new();
-        for ((_, _), line) in same.take_while(|((known, _), _)| **known == *id) {
+        for name in names {
+            let Some(line) = self.lines.get_mut(&name) else { continue };
             for known in line.tries.iter_mut().filter(|known| known.next == Some(next)) {
                 known.next = None;
                 backs.push(Back { to: line.to, before: known.before });

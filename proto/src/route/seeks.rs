@@ -5,13 +5,13 @@
 #![deny(clippy::arithmetic_side_effects)]
 
 use alloc::boxed::Box;
-use alloc::collections::BTreeMap;
 use alloc::vec::Vec;
 
 use crate::exchange::RequestId;
 use crate::id::{ConnId, NodeId};
 use crate::limits::Limits;
 use crate::message::Frame;
+use crate::sorted::SortedMap;
 use crate::time::Instant;
 
 /// What a waiting message costs beyond its bytes.
@@ -54,7 +54,7 @@ pub(crate) struct Seek {
 #[derive(Clone, Debug)]
 #[cfg_attr(feature = "testing", derive(Hash))]
 pub(crate) struct Seeks {
-    seeks: BTreeMap<NodeId, Seek>,
+    seeks: SortedMap<NodeId, Seek>,
     bytes: usize,
     capacity: usize,
     held_bytes: usize,
@@ -63,7 +63,7 @@ pub(crate) struct Seeks {
 impl Seeks {
     pub(crate) fn new(limits: &Limits) -> Self {
         Self {
-            seeks: BTreeMap::new(),
+            seeks: SortedMap::new(),
             bytes: 0,
             capacity: limits.seeks,
             held_bytes: limits.held_bytes,

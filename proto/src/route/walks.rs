@@ -7,13 +7,14 @@
 //! a refusal takes back what they may still go. Pure: [`node`](crate::node) sends.
 
 use alloc::boxed::Box;
-use alloc::collections::{BTreeMap, BTreeSet, VecDeque};
+use alloc::collections::VecDeque;
 use alloc::vec::Vec;
 use core::time::Duration;
 
 use crate::id::NodeId;
 use crate::limits::Limits;
 use crate::message::Frame;
+use crate::sorted::{SortedMap, SortedSet};
 use crate::time::Instant;
 
 /// What a kept line costs beyond its bytes: its name three times, its places in the tables.
@@ -88,15 +89,15 @@ struct Neighbour {
 #[derive(Clone, Debug)]
 #[cfg_attr(feature = "testing", derive(Hash))]
 pub(crate) struct Walks {
-    walks: BTreeMap<Name, Walk>,
+    walks: SortedMap<Name, Walk>,
     /// The lines by when they came; each once, under its `place`.
-    order: BTreeMap<u64, Name>,
+    order: SortedMap<u64, Name>,
     count: u64,
-    neighbours: BTreeMap<NodeId, Neighbour>,
+    neighbours: SortedMap<NodeId, Neighbour>,
     /// How many names all neighbours have yet to take, of lines that ended too.
     watched: usize,
     /// When each ping is to be answered, so that none of the others is looked at.
-    due: BTreeSet<(Instant, NodeId)>,
+    due: SortedSet<(Instant, NodeId)>,
     bytes: usize,
     capacity: usize,
     keep: Duration,
@@ -105,12 +106,12 @@ pub(crate) struct Walks {
 impl Walks {
     pub(crate) fn new(limits: &Limits) -> Self {
         Self {
-            walks: BTreeMap::new(),
-            order: BTreeMap::new(),
+            walks: SortedMap::new(),
+            order: SortedMap::new(),
             count: 0,
-            neighbours: BTreeMap::new(),
+            neighbours: SortedMap::new(),
             watched: 0,
-            due: BTreeSet::new(),
+            due: SortedSet::new(),
             bytes: 0,
             capacity: limits.walk_bytes,
             keep: limits.walk_for,
@@ -188,13 +189,14 @@ impl Walks {
             return false;
         }
         self.forget_ended();
-        let neighbour = self.neighbours.entry(via).or_default();
-        if neighbour.untaken.len() >= WATCHED {
-            return false;
-        }
-        neighbour.untaken.push_back(name.clone());
-        self.watched = self.watched.saturating_add(1);
-        neighbour.probe.is_none()
+        self.neighbours.change(via, |neighbour| {
+            if neighbour.untaken.len() >= WATCHED {
+                return false;
+            }
+            neighbour.untaken.push_back(name.clone());
+            self.watched = self.watched.saturating_add(1);
+            neighbour.probe.is_none()
+        })
     }
 
     /// Lines that ended are not watched any more, once there are many of them: a neighbour that
@@ -204,7 +206,7 @@ impl Walks {
             return;
         }
         self.watched = 0;
-        for (via, neighbour) in &mut self.neighbours {
+        for (via, neighbour) in self.neighbours.iter_mut() {
             let (mut place, mut gone) = (0_usize, 0_usize);
             let covers = neighbour.probe.map_or(0, |probe| probe.covers);
             neighbour.untaken.retain(|name| {
@@ -331,14 +333,15 @@ impl Walks {
 
     /// A neighbour refused the lines with this id that it has, which may go so much further.
     pub(crate) fn refused(&mut self, id: &str, via: NodeId, left: Option<u64>) -> Vec<Name> {
-        let first = (Box::from(id), NodeId::new(uuid::Uuid::nil()), 0);
-        let same = self.walks.range_mut(first..).take_while(|((known, ..), _)| **known == *id);
+        let [least, most] = [uuid::Uuid::nil(), uuid::Uuid::max()].map(NodeId::new);
+        let (first, last) = ((Box::from(id), least, 0), (Box::from(id), most, u64::MAX));
+        let same = self.walks.range(first..=last);
         let theirs = same.filter(|(_, walk)| walk.next() == Some(via));
-        let mut names = Vec::new();
-        for (name, walk) in theirs {
+        let names: Vec<Name> = theirs.map(|(name, _)| name.clone()).collect();
+        for name in &names {
+            let Some(walk) = self.walks.get_mut(name) else { continue };
             // Nobody gives back more than he was given; who says nothing has used it up.
             walk.left = left.unwrap_or_default().min(walk.left.saturating_sub(1));
-            names.push(name.clone());
         }
         names
     }
@@ -368,6 +371,7 @@ fn cost(walk: &Walk) -> usize {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use alloc::collections::BTreeSet;
 
     fn node(number: u8) -> NodeId {
         NodeId::from_random_bytes([number; 16])

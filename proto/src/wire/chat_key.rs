@@ -11,6 +11,7 @@ use alloc::vec::Vec;
 
 use crate::hash::SipHasher;
 use crate::limits::MAX_DEPTH;
+use crate::sorted::SortedSet;
 use crate::wire::json;
 
 /// The key of a line of chat: of its originator and its time, unescaped, and its message as JSON.
@@ -178,10 +179,9 @@ fn drop_repeats(members: &mut Vec<(u64, u64)>) {
             member.1 = value;
         }
     }
-    let mut dropped: Vec<u32> = repeats.into_iter().map(|(_, later)| later).collect();
-    dropped.sort_unstable();
+    let dropped: SortedSet<u32> = repeats.into_iter().map(|(_, later)| later).collect();
     let mut index = 0_u32..;
-    members.retain(|_| index.next().is_some_and(|index| dropped.binary_search(&index).is_err()));
+    members.retain(|_| index.next().is_some_and(|index| !dropped.contains(&index)));
 }
 
 #[cfg(test)]

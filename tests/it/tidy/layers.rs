@@ -7,10 +7,10 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use super::source::{SourceFile, is_word, words};
 
-const LEAVES: [&str; 27] = [
+const LEAVES: [&str; 28] = [
     "limits", "queue", "seen", "backoff", "timers", "id", "time", "rng", "error", "event",
     "action", "config", "stats", "message", "quote", "group", "events", "planted", "base64",
-    "ctime", "hash", "exchange", "budget", "dialect", "verdicts", "rules", "table",
+    "ctime", "hash", "exchange", "budget", "dialect", "verdicts", "rules", "table", "sorted",
 ];
 
 /// What a module may use beside the leaves and itself.

@@ -31,7 +31,7 @@ fn nothing_changes_while_the_parent_brings_a_burst_and_a_race_is_on() {
     assert!(steady(&tree(), 1, 1000) && steady(&tree(), 1, 1199));
     assert!(!steady(&tree(), 1, 1200), "the race is over");
     assert!(!steady(&tree(), 2, 1000), "not the parent");
-    let banned = BTreeMap::from([(1, (at(0), BANNED))]);
+    let banned = [(1, (at(0), BANNED))].into_iter().collect();
     for (other, why) in [
         (Tree { parent: None, ..tree() }, "no parent"),
         (Tree { candidate: Some((2, None)), ..tree() }, "a candidate"),
@@ -149,7 +149,7 @@ fn a_win_of_nobody_another_the_parent_or_a_banned_link_breaks_the_row() {
     assert_eq!(count(two(), Some(4)), (None, Some((4, 1))));
     assert_eq!(count(two(), None), (None, None));
     assert_eq!(count(two(), Some(1)), (None, None), "the parent");
-    let banned = BTreeMap::from([(3, (at(1), BANNED))]);
+    let banned = [(3, (at(1), BANNED))].into_iter().collect();
     assert_eq!(count(Tree { banned, ..two() }, Some(3)), (None, None));
     let trying = Tree { candidate: Some((5, None)), ..two() };
     assert_eq!(count(trying, Some(3)), (None, Some((3, 2))), "one at a time");

@@ -159,6 +159,7 @@ fn who_routes_by_keyspace_is_told_first_whom_it_wants() {
     assert_eq!(all.len(), 64);
     scene.know(&all);
     let nearest = keyspace::nearest(id(2), ids(&all).into_iter(), 16);
+    let nearest: BTreeSet<NodeId> = nearest.iter().copied().collect();
     let buckets = |nodes: &BTreeSet<NodeId>| -> BTreeSet<u32> {
         nodes.iter().map(|node| keyspace::bucket(id(2), *node)).collect()
     };
