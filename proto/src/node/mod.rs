@@ -24,6 +24,7 @@ mod verdicts;
 mod walk;
 
 use alloc::borrow::Cow;
+use alloc::boxed::Box;
 use alloc::vec::Vec;
 use core::net::SocketAddr;
 
@@ -97,7 +98,8 @@ use verdicts::Waits;
 #[derive(Debug)]
 #[cfg_attr(feature = "testing", derive(Clone, Hash))]
 pub struct Node {
-    config: Config,
+    /// In a box, as it is large and a node may be moved.
+    config: Box<Config>,
     id: NodeId,
     rng: Rng,
     start: Start,
@@ -197,7 +199,7 @@ impl Node {
             verdicts: Verdicts::new(limits),
             guest_count: 0,
             rng,
-            config,
+            config: Box::new(config),
         }
     }
 
