@@ -96,7 +96,6 @@ impl Streams {
     }
 
     /// The highest number heard of a stream.
-    #[inline]
     pub(crate) fn highest(&self, id: StreamId) -> Option<u64> {
         Some(self.streams.get(&id)?.highest)
     }
@@ -110,7 +109,13 @@ impl Streams {
             return Heard::Duplicate;
         }
         let heard = match self.streams.get_mut(&id) {
-            Some(stream) => stream.record(seq, now, &self.limits),
+            Some(stream) => {
+                let heard = stream.record(seq, now, &self.limits);
+                if stream.heard == self.clock {
+                    return heard; // it was the last one heard before
+                }
+                heard
+            }
             None => {
                 self.make_room(id.0);
                 self.streams.insert(id, Stream::first(seq, now));
@@ -130,9 +135,6 @@ impl Streams {
     /// Makes the stream the one last heard.
     fn touch(&mut self, id: StreamId) {
         let Some(stream) = self.streams.get_mut(&id) else { return };
-        if stream.heard == self.clock {
-            return; // it was the last one heard before
-        }
         self.order.remove(&stream.heard);
         self.clock = self.clock.saturating_add(1);
         stream.heard = self.clock;

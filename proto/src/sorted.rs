@@ -230,6 +230,9 @@ impl<K: Ord, V> SortedMap<K, V> {
     where
         K: Borrow<Q>,
     {
+        if self.is_empty() {
+            return None; // without a search, as most are empty mostly
+        }
         let (chunk, at) = self.find(key).ok()?;
         self.chunk(chunk)?.get(at).map(|(_, value)| value)
     }

@@ -300,17 +300,20 @@ impl Line {
         self.text.push_str(text);
     }
 
+    #[inline]
     pub(super) fn key(&mut self, key: &str) {
         self.text.push_str(",\"");
         self.text.push_str(key);
         self.text.push_str("\":");
     }
 
+    #[inline]
     pub(super) fn text(&mut self, key: &str, value: &str) {
         self.key(key);
         push_quoted(&mut self.text, value);
     }
 
+    #[inline]
     pub(super) fn number(&mut self, key: &str, value: u64) {
         self.key(key);
         self.digits(value);
