@@ -74,25 +74,29 @@ impl Window {
 }
 
 impl Progress {
+    /// Takes a report. Whether the slowest is further now.
+    fn take(&self, report: &[u8; 16], counts: &mut [u64]) -> bool {
+        let word = |at: usize| u64::from_le_bytes(report[at..at + 8].try_into().unwrap());
+        counts[word(0) as usize - 1] = word(8);
+        let floor = counts.iter().copied().min().unwrap_or(0);
+        self.floor.swap(floor, SeqCst) != floor
+    }
+
     fn listen(&self, receivers: usize) {
         self.socket.set_read_timeout(Some(SILENCE)).unwrap();
         let mut counts = vec![0; receivers];
         let mut bytes = [0; 16];
         loop {
-            match self.socket.recv(&mut bytes) {
-                Ok(16) => {
-                    let word =
-                        |at: usize| u64::from_le_bytes(bytes[at..at + 8].try_into().unwrap());
-                    counts[word(0) as usize - 1] = word(8);
-                    let floor = counts.iter().copied().min().unwrap_or(0);
-                    if self.floor.swap(floor, SeqCst) == floor {
-                        continue; // not the slowest: who waits would wake for nothing
-                    }
+            let news = match self.socket.recv(&mut bytes) {
+                Ok(16) => self.take(&bytes, &mut counts),
+                Ok(_) => false,
+                Err(_) => {
+                    self.stalled.store(self.waiting.load(SeqCst), SeqCst);
+                    true
                 }
-                Ok(_) => continue,
-                Err(_) => self.stalled.store(self.waiting.load(SeqCst), SeqCst),
-            }
-            if self.waiting.swap(false, SeqCst) {
+            };
+            // Whoever waits for the slowest would wake for nothing by what the others report.
+            if news && self.waiting.swap(false, SeqCst) {
                 (self.resume)();
             }
         }
