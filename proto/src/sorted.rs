@@ -564,6 +564,10 @@ mod tests {
             model.retain(|key, _| key % some != 0);
             check(&map, &model);
             assert_eq!(map.last_key_value(), model.last_key_value());
+            for key in (0..keys).map(|_| rng.below(keys)) {
+                assert_eq!(map.remove(&key), model.remove(&key));
+                check(&map, &model);
+            }
             while !model.is_empty() {
                 let key = rng.below(keys);
                 assert_eq!(map.remove_entry(&key), model.remove_entry(&key));
