@@ -14,6 +14,7 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use peerline_proto::{CloseReason, Event, NodeId, PeerId, TransportError};
+use socket2::{Domain, Type};
 
 use super::Driver;
 use crate::io::{AsDescriptor, Direction, Io};
@@ -247,7 +248,10 @@ fn a_node_without_descriptors_accepts_later() {
 
 #[test]
 fn a_failed_dial_is_told() {
-    let free = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+    // Bound, and nobody listens: no other test is given the port.
+    let bound = socket2::Socket::new(Domain::IPV4, Type::STREAM, None).unwrap();
+    bound.bind(&SocketAddr::from(([127, 0, 0, 1], 0)).into()).unwrap();
+    let free = bound.local_addr().unwrap().as_socket().unwrap();
     let (builder, mut events) = builder().events();
     let (mut node, handle) = builder.build().unwrap();
     handle.dial(free).detach();

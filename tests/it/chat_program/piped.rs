@@ -4,7 +4,7 @@ use std::io::{BufRead, BufReader, Read, Write};
 use std::process::{Child, ChildStdin, Command, Stdio};
 use std::sync::mpsc::{self, Receiver};
 use std::thread;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use super::PATIENCE;
 use super::program::{exit_status, path, port};
@@ -79,6 +79,17 @@ impl Piped {
             if line.starts_with(begin) {
                 return line;
             }
+        }
+    }
+
+    /// Says a command, which is done, again and again, until this line comes.
+    #[track_caller]
+    pub(crate) fn ask_until(&mut self, command: &str, line: &str) {
+        let deadline = Instant::now() + PATIENCE;
+        while !self.seen.iter().any(|seen| seen == line) {
+            assert!(Instant::now() < deadline, "no line {line:?} after {:#?}", self.seen);
+            assert_eq!(self.ask(command), "ok");
+            self.seen.extend(self.stdout.recv_timeout(Duration::from_millis(200)));
         }
     }
 
