@@ -358,7 +358,8 @@ impl Node {
     /// When to call [`handle_timeout`](Self::handle_timeout) next; it may be in the past.
     #[must_use]
     pub fn poll_timeout(&self) -> Option<Instant> {
-        let parts = [
+        let running = self.stopping.is_none();
+        Instant::first_of([
             self.links.next_deadline(),
             self.peers.next_deadline(),
             self.plan_at,
@@ -367,12 +368,10 @@ impl Node {
             self.seeks.next_deadline(),
             self.verdicts.next_deadline(),
             self.walks.next_deadline(),
-            self.broadcasts.trees.next_deadline().filter(|_| self.stopping.is_none()),
-            self.overlay.next_deadline().filter(|_| self.stopping.is_none()),
-        ];
-        let stop = self.stopping.filter(|_| !self.links.is_empty());
-        // What is due at the end of time is due never: no later time could move it.
-        parts.iter().chain([&stop]).flatten().min().copied().filter(|at| *at < Instant::MAX)
+            self.broadcasts.trees.next_deadline().filter(|_| running),
+            self.overlay.next_deadline().filter(|_| running),
+            self.stopping.filter(|_| !self.links.is_empty()),
+        ])
     }
 
     /// The bytes waiting for a connection; none for one that is gone.

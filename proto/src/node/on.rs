@@ -22,8 +22,8 @@ use crate::session::keepalive::KeepAlive;
 use crate::session::{News, Phase, Ready, Superseded};
 use crate::time::UnixTime;
 use crate::wire::json::Span;
+use crate::wire::lists::told;
 use crate::wire::msg::{Addr, Broadcast, Bye, Hello, Msg};
-use crate::wire::native::told;
 use crate::wire::received::Received;
 use crate::wire::{MIN_VERSION, VERSION, encode};
 
@@ -451,7 +451,7 @@ impl Node {
         let Some(source) = self.links.get(conn).map(|link| link.addr) else { return };
         let teller = self.ready_mut(conn).map(|ready| ready.peer.clone());
         let mut seen = 0_usize;
-        told(peers, |told| {
+        let taken = told(peers, &mut |told| {
             seen = seen.saturating_add(1);
             let Ok(addr) = told.addr.parse::<SocketAddr>() else { return };
             #[cfg(peerline_planted)]
@@ -466,6 +466,7 @@ impl Node {
             self.note_told(conn, named.as_ref().and_then(Option::as_ref), addr);
             self.learn(addr, named.unwrap_or_else(|| teller.clone()), source);
         });
+        debug_assert_eq!(taken, Some(()), "the line was checked");
         if let Some(ready) = self.ready_mut(conn) {
             ready.budget = budget;
         }

@@ -16,8 +16,9 @@ use crate::session::Phase;
 use crate::sorted::{SortedMap, SortedSet};
 use crate::wire::encode;
 use crate::wire::json::Span;
+use crate::wire::lists::{announced, wanted};
 use crate::wire::msg::{Msg, Named};
-use crate::wire::native::{self, Decoded, announced, wanted};
+use crate::wire::native::{self, Decoded};
 use crate::wire::received::Received;
 
 /// Bytes that may wait on a connection for an announcement to be written all the same: what is
@@ -69,7 +70,7 @@ impl Node {
 
     pub(super) fn on_ihave(&mut self, conn: ConnId, have: Span<'_>) {
         let (mut ranges, mut ids) = (0_usize, 0_u64);
-        announced(have, |range| {
+        let taken = announced(have, &mut |range| {
             ranges = ranges.saturating_add(1);
             let Some(stream) = stream_of(&range.stream) else { return };
             if ranges > MOST_RANGES || range.from == 0 {
@@ -86,6 +87,7 @@ impl Node {
                 self.broadcasts.announced((stream, seq), conn, hold, self.now);
             }
         });
+        debug_assert_eq!(taken, Some(()), "the line was checked");
     }
 
     pub(super) fn on_graft(
@@ -101,9 +103,10 @@ impl Node {
         };
         let mut ranges = Vec::new();
         if let Some(want) = want {
-            wanted(want, |from, to| {
-                ranges.extend(Some((from, to)).filter(|_| ranges.len() < MOST_RANGES))
+            let taken = wanted(want, &mut |from, to| {
+                ranges.extend(Some((from, to)).filter(|_| ranges.len() < MOST_RANGES));
             });
+            debug_assert_eq!(taken, Some(()), "the line was checked");
         }
         let mut orders = core::mem::take(&mut self.orders);
         self.broadcasts.trees.on_graft(conn, named, ranges.into_iter(), &mut orders);

@@ -3,7 +3,8 @@
 //! What is beyond the table is said only to those who know the word for it. Unknown words mean
 //! nothing.
 
-use crate::wire::json::{self, Span};
+use crate::wire::json::Span;
+use crate::wire::lists;
 
 /// What a hello says it can do beyond the table of messages, of what is known here.
 #[derive(Copy, Clone, Debug, Default, Eq, PartialEq)]
@@ -28,11 +29,11 @@ impl Caps {
     pub(crate) fn read(span: Option<Span<'_>>) -> Self {
         let mut caps = Self::default();
         if let Some(span) = span {
-            json::elements(span, |word| {
-                let word = word.as_text().unwrap_or_default();
+            let taken = lists::words(span, &mut |word| {
                 caps.route |= word == Self::ROUTE;
                 caps.routes_only |= word == Self::ROUTES_ONLY;
             });
+            debug_assert_eq!(taken, Some(()), "the line was checked");
         }
         caps
     }

@@ -11,6 +11,7 @@ use core::fmt::Write as _;
 
 use crate::quote::push_quoted;
 use crate::wire::json::{self, Span};
+use crate::wire::lists::List;
 
 /// The longest object the original reads, in bytes.
 pub(crate) const MAX_OBJECT: usize = 2048;
@@ -124,29 +125,21 @@ pub(crate) fn parse_said(body: &str) -> Option<(Cow<'_, str>, &str, Cow<'_, str>
 
 /// The address in `[host, port, …]`: what PING and PONG carry. A port is 1 to 65535.
 pub(crate) fn address(msg: Span<'_>) -> Option<(Cow<'_, str>, u16)> {
-    let (host, port) = first_two(msg)?;
-    let port = u16::try_from(port.as_integer()?).ok().filter(|port| *port != 0)?;
-    Some((host.as_text()?, port))
+    next_address(&mut List::of(msg)?)
 }
 
 /// The name and the address in `[id, [host, port, …], …]`: what ADVERTISE_REPLY carries.
 pub(crate) fn named_address(msg: Span<'_>) -> Option<(Cow<'_, str>, Cow<'_, str>, u16)> {
-    let (id, told) = first_two(msg)?;
-    let (host, port) = address(told)?;
-    Some((id.as_text()?, host, port))
+    let mut list = List::of(msg)?;
+    let id = list.text()?;
+    list.enter()?;
+    let (host, port) = next_address(&mut list)?;
+    Some((id, host, port))
 }
 
-/// The first two elements of an array that has as many.
-fn first_two(array: Span<'_>) -> Option<(Span<'_>, Span<'_>)> {
-    let (mut first, mut second) = (None, None);
-    json::elements(array, |element| {
-        if first.is_none() {
-            first = Some(element);
-        } else if second.is_none() {
-            second = Some(element);
-        }
-    })?;
-    first.zip(second)
+fn next_address<'a>(list: &mut List<'a>) -> Option<(Cow<'a, str>, u16)> {
+    let (host, port) = (list.text()?, list.integer()?);
+    Some((host, u16::try_from(port).ok().filter(|port| *port != 0)?))
 }
 
 /// Who says something, and when.

@@ -1,7 +1,6 @@
 //! Writes the native lines: `msgtype` first, whole, ended by one line end.
 
-use alloc::format;
-use alloc::string::{String, ToString};
+use alloc::string::String;
 use core::fmt::{Display, Write as _};
 use core::net::SocketAddr;
 
@@ -51,7 +50,7 @@ pub(crate) fn hello(id: NodeId, hello: &HelloOut<'_>) -> Frame {
     line.name("you", hello.you);
     line.number("max", hello.max as u64);
     if hello.caps != Caps::default() {
-        line.list("caps", hello.caps.words().map(|word| format!("\"{word}\"")));
+        line.list("caps", hello.caps.words(), |line, word| push_quoted(&mut line.text, word));
     }
     line.finish()
 }
@@ -90,7 +89,11 @@ pub(crate) fn bye(
         line.number("retry", retry);
     }
     if !peers.is_empty() {
-        line.pairs("peers", peers.iter().map(|(addr, id)| (*addr, id.to_string())));
+        line.list("peers", peers, |line, (addr, id)| {
+            line.open_pair(*addr);
+            line.quoted_id(*id);
+            line.raw("]");
+        });
     }
     line.finish()
 }
@@ -106,9 +109,13 @@ pub(crate) fn getaddr(max: Option<usize>) -> Frame {
 /// Addresses with the names of their nodes, and their ages in seconds unless that is `None`.
 pub(crate) fn addr(peers: &[(SocketAddr, String, u64)], ages: bool) -> Frame {
     let mut line = Line::new("addr");
-    line.pairs("peers", peers.iter().map(|(addr, name, _)| (*addr, name.clone())));
+    line.list("peers", peers, |line, (addr, name, _)| {
+        line.open_pair(*addr);
+        push_quoted(&mut line.text, name);
+        line.raw("]");
+    });
     if ages && !peers.is_empty() {
-        line.list("ages", peers.iter().map(|(_, _, age)| age.to_string()));
+        line.list("ages", peers, |line, (_, _, age)| line.digits(*age));
     }
     line.finish()
 }
@@ -116,21 +123,20 @@ pub(crate) fn addr(peers: &[(SocketAddr, String, u64)], ages: bool) -> Frame {
 /// An announcement: what we have, as ranges of streams, with how long each was held back.
 pub(crate) fn ihave(ranges: &[Range]) -> Frame {
     let mut line = Line::with_room("ihave", ranges.len().saturating_mul(96));
-    line.key("have");
-    line.text.push('[');
-    for (index, same) in ranges.chunk_by(|a, b| a.stream == b.stream).enumerate() {
-        line.text.push_str(if index > 0 { ",[" } else { "[" });
+    line.list("have", ranges.chunk_by(|a, b| a.stream == b.stream), |line, same| {
         if let Some(Range { stream: (originator, epoch), .. }) = same.first() {
-            let _infallible = write!(line.text, "\"{originator}\",{epoch},[");
+            line.raw("[");
+            line.quoted_id(*originator);
+            line.raw(",");
+            line.digits(u64::from(*epoch));
+            line.raw(",");
         }
-        for (index, range) in same.iter().enumerate() {
-            let comma = if index > 0 { "," } else { "" };
-            let (from, to, hold) = (range.from, range.to, range.hold.as_millis());
-            let _infallible = write!(line.text, "{comma}[{from},{to},{hold}]");
-        }
-        line.text.push_str("]]");
-    }
-    line.text.push(']');
+        line.items(same, |line, range| {
+            let hold = u64::try_from(range.hold.as_millis()).unwrap_or(u64::MAX);
+            line.numbers(&[range.from, range.to, hold]);
+        });
+        line.raw("]");
+    });
     line.finish()
 }
 
@@ -139,7 +145,7 @@ pub(crate) fn graft(stream: Option<StreamId>, want: &[(u64, u64)]) -> Frame {
     let mut line = Line::new("graft");
     line.stream(stream);
     if !want.is_empty() {
-        line.list("want", want.iter().map(|(from, to)| format!("[{from},{to}]")));
+        line.list("want", want, |line, (from, to)| line.numbers(&[*from, *to]));
     }
     line.finish()
 }
@@ -348,6 +354,10 @@ impl Line {
 
     pub(super) fn id(&mut self, key: &str, id: NodeId) {
         self.key(key);
+        self.quoted_id(id);
+    }
+
+    fn quoted_id(&mut self, id: NodeId) {
         self.text.push('"');
         self.text.push_str(id.uuid().hyphenated().encode_lower(&mut Uuid::encode_buffer()));
         self.text.push('"');
@@ -384,29 +394,39 @@ impl Line {
         self.text.push_str(value);
     }
 
-    fn pairs(&mut self, key: &str, pairs: impl Iterator<Item = (SocketAddr, String)>) {
-        self.list(
-            key,
-            pairs.map(|(addr, name)| {
-                let mut pair = String::new();
-                let _infallible = write!(pair, "[\"{addr}\",");
-                push_quoted(&mut pair, &name);
-                pair.push(']');
-                pair
-            }),
-        );
+    /// The beginning of a pair: an address, of which nothing is to be escaped.
+    fn open_pair(&mut self, addr: SocketAddr) {
+        let _infallible = write!(self.text, "[\"{addr}\",");
     }
 
-    fn list(&mut self, key: &str, items: impl Iterator<Item = String>) {
+    fn numbers(&mut self, numbers: &[u64]) {
+        self.items(numbers, |line, number| line.digits(*number));
+    }
+
+    fn list<T>(
+        &mut self,
+        key: &str,
+        items: impl IntoIterator<Item = T>,
+        write: impl FnMut(&mut Self, T),
+    ) {
         self.key(key);
-        self.text.push('[');
-        for (index, item) in items.enumerate() {
+        self.items(items, write);
+    }
+
+    /// An array; `write` writes each of its elements.
+    fn items<T>(
+        &mut self,
+        items: impl IntoIterator<Item = T>,
+        mut write: impl FnMut(&mut Self, T),
+    ) {
+        self.raw("[");
+        for (index, item) in items.into_iter().enumerate() {
             if index > 0 {
-                self.text.push(',');
+                self.raw(",");
             }
-            self.text.push_str(&item);
+            write(self, item);
         }
-        self.text.push(']');
+        self.raw("]");
     }
 
     pub(super) fn into_text(self) -> String {
@@ -429,6 +449,8 @@ mod tests {
     use super::*;
     use crate::wire::native::decode;
     use crate::wire::received::Received;
+    use alloc::format;
+    use alloc::string::ToString;
     use alloc::vec::Vec;
 
     #[test]

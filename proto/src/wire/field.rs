@@ -1,7 +1,8 @@
 //! The fields of all native messages: their names and their types.
 #![deny(clippy::arithmetic_side_effects)]
 
-use crate::wire::json::{self, Span};
+use crate::wire::json::Span;
+use crate::wire::lists;
 
 /// The fields of all messages.
 #[derive(Copy, Clone, Debug, Eq, PartialEq)]
@@ -111,11 +112,11 @@ impl Field {
             | Self::Try
             | Self::N => is_integer(value),
             Self::Last => matches!(value.text, "true" | "false"),
-            Self::Peers => all(value, |peer| is_text(peer) || is_pair(peer)),
-            Self::Caps => all(value, is_text),
-            Self::Have => all(value, is_announced),
-            Self::Want => all(value, |range| are_integers(range, 2)),
-            Self::Ages => all(value, is_integer),
+            Self::Peers => lists::told(*value, &mut |_| ()).is_some(),
+            Self::Caps => lists::words(*value, &mut |_| ()).is_some(),
+            Self::Have => lists::announced(*value, &mut |_| ()).is_some(),
+            Self::Want => lists::wanted(*value, &mut |_, _| ()).is_some(),
+            Self::Ages => lists::are_integers(*value),
             Self::Msgtype
             | Self::Nodeid
             | Self::Network
@@ -140,44 +141,4 @@ fn is_text(value: &Span<'_>) -> bool {
 
 fn is_integer(value: &Span<'_>) -> bool {
     value.as_integer().is_some()
-}
-
-fn is_pair(value: &Span<'_>) -> bool {
-    let mut count = 0_usize;
-    let texts = all(value, |part| {
-        count = count.saturating_add(1);
-        is_text(part)
-    });
-    texts && count == 2
-}
-
-/// Whether the value is an array of so many integers.
-fn are_integers(value: &Span<'_>, expected: usize) -> bool {
-    let mut count = 0_usize;
-    let integers = all(value, |part| {
-        count = count.saturating_add(1);
-        is_integer(part)
-    });
-    integers && count == expected
-}
-
-/// Whether the value is `[originator, epoch, [[from, to, hold], …]]`.
-fn is_announced(value: &Span<'_>) -> bool {
-    let mut at = 0_usize;
-    let parts = all(value, |part| {
-        at = at.saturating_add(1);
-        match at {
-            1 => is_text(part),
-            2 => is_integer(part),
-            _ => at == 3 && all(part, |range| are_integers(range, 3)),
-        }
-    });
-    parts && at == 3
-}
-
-/// Whether the value is an array and `each` holds for all its elements.
-fn all(value: &Span<'_>, mut each: impl FnMut(&Span<'_>) -> bool) -> bool {
-    let mut good = true;
-    let array = json::elements(*value, |element| good = good && each(&element));
-    array.is_some() && good
 }

@@ -25,7 +25,6 @@ pub(crate) struct Fault {
 #[derive(Copy, Clone, Debug, Eq, PartialEq)]
 pub(crate) enum Wrong {
     NotObject,
-    NotArray,
     NotValue,
     NotKey,
     NoColon,
@@ -59,7 +58,6 @@ impl Fault {
     pub(crate) fn what(self) -> &'static str {
         match self.wrong {
             Wrong::NotObject => "not an object",
-            Wrong::NotArray => "not an array",
             Wrong::NotValue => "not a value",
             Wrong::NotKey => "key is not a string",
             Wrong::NoColon => "no colon after a key",
@@ -191,28 +189,6 @@ pub(crate) fn object<'a>(
     Ok(())
 }
 
-/// Hands each element of an array to `each`; `None` if `text` is no array. The text must have been
-/// checked before.
-pub(crate) fn elements<'a>(span: Span<'a>, mut each: impl FnMut(Span<'a>)) -> Option<()> {
-    each_element(span, &mut each)
-}
-
-/// The same, built once for all of them.
-fn each_element<'a>(span: Span<'a>, each: &mut dyn FnMut(Span<'a>)) -> Option<()> {
-    let scan = Scan { text: span.text };
-    let mut at = scan.blanks(scan.expect(0, b'[', Wrong::NotArray).ok()?);
-    while scan.byte(at) != b']' {
-        let mut element = scan.span(at, MAX_DEPTH).ok()?;
-        at = scan.blanks(at.wrapping_add(element.text.len()));
-        element.start = element.start.wrapping_add(span.start);
-        each(element);
-        if scan.byte(at) == b',' {
-            at = scan.blanks(at.wrapping_add(1));
-        }
-    }
-    Some(())
-}
-
 /// The members of an object, one after the other: while it is not [over](Self::is_over), a key,
 /// then its value. Once it is over, the whole text has been checked.
 #[derive(Debug)]
@@ -241,11 +217,9 @@ impl<'a> Members<'a> {
 
     #[inline]
     pub(crate) fn key(&mut self) -> Result<Text<'a>, Fault> {
-        let start = self.at.wrapping_add(1);
-        let (at, escaped) = self.scan.string(self.at, Wrong::NotKey)?;
-        let inner = self.scan.text(start, at.wrapping_sub(1));
-        self.at = self.scan.colon(at)?;
-        Ok(Text { inner, escaped })
+        let (key, end) = self.scan.quoted(self.at, Wrong::NotKey)?;
+        self.at = self.scan.colon(end)?;
+        Ok(key)
     }
 
     /// The value of the key that was read last.
@@ -302,7 +276,7 @@ impl<'a> Scan<'a> {
     }
 
     #[inline]
-    fn blanks(self, at: usize) -> usize {
+    pub(super) fn blanks(self, at: usize) -> usize {
         if self.byte(at) > b' ' { at } else { self.some_blanks(at) }
     }
 
@@ -340,6 +314,11 @@ impl<'a> Scan<'a> {
             _ => (self.value(start, depth)?, Form::Other),
         };
         Ok(Span { text: self.text(start, end), start, form })
+    }
+
+    /// An array that was gone through.
+    pub(super) fn array(self, start: usize, end: usize) -> Span<'a> {
+        Span { text: self.text(start, end), start, form: Form::Other }
     }
 
     /// One value of at most `depth` levels, without recursion.
@@ -423,6 +402,14 @@ impl<'a> Scan<'a> {
         Ok((self.escaped(at)?, true))
     }
 
+    /// A string, and where it ends.
+    #[inline]
+    pub(super) fn quoted(self, start: usize, wrong: Wrong) -> Result<(Text<'a>, usize), Fault> {
+        let (end, escaped) = self.string(start, wrong)?;
+        let inner = self.text(start.wrapping_add(1), end.wrapping_sub(1));
+        Ok((Text { inner, escaped }, end))
+    }
+
     /// The rest of a string from its first byte on that does not stand for itself, and is no quote.
     fn escaped(self, mut at: usize) -> Step {
         loop {
@@ -483,7 +470,7 @@ impl<'a> Scan<'a> {
 
     /// A number; with it, which integer it is, if it is one from 0 to 2^53 - 1.
     #[inline]
-    fn number(self, start: usize) -> Result<(usize, Option<u64>), Fault> {
+    pub(super) fn number(self, start: usize) -> Result<(usize, Option<u64>), Fault> {
         let negative = self.byte(start) == b'-';
         let first = start.wrapping_add(usize::from(negative));
         let (end, number) = match self.byte(first) {

@@ -15,6 +15,7 @@ pub(crate) mod encode;
 mod field;
 pub(crate) mod framing;
 pub(crate) mod json;
+pub(crate) mod lists;
 pub(crate) mod msg;
 pub(crate) mod native;
 pub(crate) mod own;

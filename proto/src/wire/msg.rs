@@ -310,3 +310,10 @@ pub(crate) struct Announced<'a> {
     pub(crate) to: u64,
     pub(crate) hold: u64,
 }
+
+/// An address that somebody tells: of a named node, or the teller's own.
+#[derive(Clone, Debug)]
+pub(crate) struct Told<'a> {
+    pub(crate) addr: Cow<'a, str>,
+    pub(crate) node: Option<Cow<'a, str>>,
+}

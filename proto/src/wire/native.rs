@@ -13,10 +13,10 @@ use crate::config::Listen;
 use crate::error::Violation;
 use crate::wire::caps::Caps;
 use crate::wire::field::{FIELDS, Field};
-use crate::wire::json::{self, Fault, Members, Span, Wrong};
+use crate::wire::json::{Fault, Members, Span, Wrong};
 use crate::wire::msg::{
-    Addr, Announced, Broadcast, Bye, Direct, ErrorLine, FindLine, Hello, Msg, MsgKind, NakLine,
-    Named, ReplyLine, RequestLine,
+    Addr, Broadcast, Bye, Direct, ErrorLine, FindLine, Hello, Msg, MsgKind, NakLine, Named,
+    ReplyLine, RequestLine,
 };
 use crate::wire::words::{bye_reason, nak_code};
 use crate::wire::written;
@@ -270,74 +270,6 @@ impl<'a> Fields<'a> {
         let (re, code) = (self.word(Field::Re)?, self.word(Field::Code)?);
         Ok(ErrorLine { re, code, ttl: self.integer(Field::Ttl) })
     }
-}
-
-/// Hands each range of a checked `have` field to `each`.
-pub(crate) fn announced<'a>(have: Span<'a>, mut each: impl FnMut(Announced<'a>)) {
-    json::elements(have, |entry| {
-        let mut parts = [None, None, None];
-        let mut free = parts.iter_mut();
-        json::elements(entry, |part| {
-            if let Some(slot) = free.next() {
-                *slot = Some(part);
-            }
-        });
-        let [Some(originator), Some(epoch), Some(ranges)] = parts else { return };
-        let originator = originator.as_text().unwrap_or_default();
-        let stream = Named { originator, epoch: epoch.as_integer().unwrap_or(u64::MAX) };
-        json::elements(ranges, |range| {
-            if let [Some(from), Some(to), Some(hold)] = integers(range) {
-                each(Announced { stream: stream.clone(), from, to, hold });
-            }
-        });
-    });
-}
-
-/// Hands each range of a checked `want` field to `each`.
-pub(crate) fn wanted(want: Span<'_>, mut each: impl FnMut(u64, u64)) {
-    json::elements(want, |range| {
-        if let [Some(from), Some(to)] = integers(range) {
-            each(from, to);
-        }
-    });
-}
-
-/// The first integers of an array.
-fn integers<const N: usize>(array: Span<'_>) -> [Option<u64>; N] {
-    let mut parts = [None; N];
-    let mut free = parts.iter_mut();
-    json::elements(array, |part| {
-        if let Some(slot) = free.next() {
-            *slot = part.as_integer();
-        }
-    });
-    parts
-}
-
-/// An address that somebody tells: of a named node, or the teller's own.
-#[derive(Clone, Debug)]
-pub(crate) struct Told<'a> {
-    pub(crate) addr: Cow<'a, str>,
-    pub(crate) node: Option<Cow<'a, str>>,
-}
-
-/// Hands each entry of a checked `peers` field to `each`.
-pub(crate) fn told<'a>(peers: Span<'a>, mut each: impl FnMut(Told<'a>)) {
-    json::elements(peers, |entry| {
-        if let Some(addr) = entry.as_text() {
-            return each(Told { addr, node: None });
-        }
-        let mut parts = [None, None];
-        let mut free = parts.iter_mut();
-        json::elements(entry, |part| {
-            if let Some(slot) = free.next() {
-                *slot = part.as_text();
-            }
-        });
-        if let [Some(addr), node] = parts {
-            each(Told { addr, node });
-        }
-    });
 }
 
 #[cfg(test)]

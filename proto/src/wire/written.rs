@@ -1,5 +1,5 @@
-//! Reads a broadcast, or a line for one node, that lies there just as nodes write it: the keys of
-//! the table in its order, no blanks, no escapes outside the body, and nothing else.
+//! Reads a broadcast, an announcement, or a line for one node, that lies there just as nodes write
+//! it: the keys of the table in its order, no blanks, no escapes outside the body, and nothing else.
 //!
 //! In a busy network nearly every line is such. Then no key has to be found, named or remembered:
 //! what stands between the values is compared in one piece. A line that differs in anything is no
@@ -11,6 +11,7 @@ use alloc::borrow::Cow;
 
 use crate::limits::MAX_DEPTH;
 use crate::wire::json::{LARGEST, MOST_DIGITS, Scan, Span, Wrong};
+use crate::wire::lists;
 use crate::wire::msg::{Broadcast, Direct, Msg, ReplyLine, RequestLine};
 
 /// The message in this text; `None` if it is none that is read here, or differs in anything.
@@ -19,6 +20,7 @@ pub(super) fn message(text: &str) -> Option<Msg<'_>> {
     line.skip("{\"msgtype\":\"")?;
     let msg = match line.byte() {
         b'b' => Msg::Broadcast(line.broadcast()?),
+        b'i' => Msg::Ihave { have: line.have()? },
         b'm' => Msg::Message(line.direct()?),
         b'r' if line.skip_if("request\"") => Msg::Request(line.request()?),
         b'r' => Msg::Reply(line.reply()?),
@@ -37,6 +39,14 @@ impl<'a> Reader<'a> {
         let (time, kind) = self.time_and_kind()?;
         let (originator, msg) = (Cow::Borrowed(originator), self.value()?);
         Some(Broadcast { originator, epoch, seq, time, kind, msg })
+    }
+
+    /// What is announced. Blanks and escapes in it change nothing.
+    fn have(&mut self) -> Option<Span<'a>> {
+        self.skip("ihave\",\"have\":")?;
+        let have = lists::announced_at(self.scan, self.at)?;
+        self.at = self.at.wrapping_add(have.text.len());
+        have.text.ends_with(']').then_some(have)
     }
 
     fn direct(&mut self) -> Option<Direct<'a>> {

@@ -4,11 +4,14 @@
 use super::*;
 use crate::id::NodeId;
 use crate::message::Payload;
+use crate::seen::Range;
 use crate::time::UnixTime;
 use crate::wire::encode::{self, Routed};
+use crate::wire::lists;
 use alloc::format;
 use alloc::string::String;
 use alloc::vec::Vec;
+use core::time::Duration;
 
 fn fault(text: &str) -> Option<&'static str> {
     match decode(text) {
@@ -75,6 +78,35 @@ fn what_nodes_write_to_one_node_is_understood_as_any_line_is() {
     }
 }
 
+#[test]
+fn what_nodes_announce_is_understood_as_any_line_is() {
+    let [one, two] = [1, 2].map(|number| NodeId::from_random_bytes([number; 16]));
+    let range =
+        |stream, from, to, millis| Range { stream, from, to, hold: Duration::from_millis(millis) };
+    let ranges = [
+        range((one, 7), 1, 3, 0),
+        range((one, 7), 5, 5, 12),
+        range((one, u32::MAX), 9, 10, 0),
+        range((two, 7), 1, 1, 1000),
+    ];
+    for ranges in [&ranges[..], &ranges[..1], &[]] {
+        let frame = encode::ihave(ranges);
+        let line = core::str::from_utf8(frame.as_bytes()).unwrap().trim_end();
+        let (written, any) = both(line);
+        assert!(written.is_some(), "{line}");
+        assert_eq!(written, any, "{line}");
+        assert!(changed_is_read_alike(line) > 100 * ranges.len(), "{line}");
+        let mut taken = Vec::new();
+        if let Ok(Decoded { msg: Msg::Ihave { have }, .. }) = decode(line) {
+            lists::announced(have, &mut |it| {
+                let stream = (it.stream.originator.parse().unwrap(), it.stream.epoch as u32);
+                taken.push(range(stream, it.from, it.to, it.hold));
+            });
+        }
+        assert_eq!(taken, ranges);
+    }
+}
+
 /// Leaves a member out, or puts one more before the body.
 #[track_caller]
 fn members_are_read_alike(line: &str) {
@@ -103,7 +135,7 @@ fn changed_is_read_alike(line: &str) -> usize {
     for at in
         (0..line.len()).filter(|at| line.is_char_boundary(*at) && line.is_char_boundary(*at + 1))
     {
-        for other in ["", " ", "\"", "\\", "0", "1", "9", "}", ",", "\u{1}", "a", "-"] {
+        for other in ["", " ", "\"", "\\", "0", "1", "9", "}", ",", "\u{1}", "a", "-", "[", "]"] {
             let changed = [&line[..at], other, &line[at + 1..]].concat();
             let (written, any) = both(&changed);
             read += usize::from(written.is_some());
@@ -147,7 +179,7 @@ fn told_addresses_are_bare_or_named() {
     let line = r#"{"msgtype":"addr","peers":["1.2.3.4:5",["6.7.8.9:10","n"]]}"#;
     let mut seen = Vec::new();
     if let Ok(Decoded { msg: Msg::Addr(addr), .. }) = decode(line) {
-        told(addr.peers, |told| seen.push(format!("{} {:?}", told.addr, told.node)));
+        lists::told(addr.peers, &mut |told| seen.push(format!("{} {:?}", told.addr, told.node)));
     }
     assert_eq!(seen, ["1.2.3.4:5 None", "6.7.8.9:10 Some(\"n\")"]);
 }
