@@ -50,6 +50,14 @@ impl Instant {
         let nanos = u64::try_from(by.as_nanos()).unwrap_or(u64::MAX);
         Self(self.0.saturating_sub(nanos))
     }
+
+    /// The earliest of these. What is due at the end of time is due never: no later time could move
+    /// it.
+    pub(crate) fn first_of<const N: usize>(parts: [Option<Self>; N]) -> Option<Self> {
+        let never = |part: &Option<Self>| part.unwrap_or(Self::MAX);
+        let first = parts.iter().map(never).fold(Self::MAX, Self::min);
+        Some(first).filter(|first| *first < Self::MAX)
+    }
 }
 
 impl Add<Duration> for Instant {

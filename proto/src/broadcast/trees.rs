@@ -663,7 +663,7 @@ impl Trees {
         let postponed = self.postponed.first().map(|(at, _)| *at);
         let [asked, old] = [self.repair.next_deadline(), self.cache.next_deadline()];
         let mended = self.shared.next_deadline();
-        [waiting, others, postponed, asked, old, mended].into_iter().flatten().min()
+        Instant::first_of([waiting, others, postponed, asked, old, mended])
     }
 }
 

@@ -87,7 +87,7 @@ impl Overlay {
 
     /// When something is due.
     pub(crate) fn next_deadline(&self) -> Option<Instant> {
-        [self.feel_at, self.rotate_at, self.lonely_at].into_iter().flatten().min()
+        Instant::first_of([self.feel_at, self.rotate_at, self.lonely_at])
     }
 
     // ---- peers that come and go ----
