@@ -151,6 +151,8 @@ pub struct Net {
     /// What happens when; the second number keeps the order of one instant.
     queue: BinaryHeap<Reverse<(Instant, u64, Due)>>,
     queued: u64,
+    /// What is read at once: one buffer for all, as a runtime has it.
+    read_buffer: Vec<u8>,
     steps: u64,
     /// When everything was last checked.
     swept: Instant,
@@ -203,6 +205,7 @@ impl Net {
             pipes: Pipes::default(),
             queue: BinaryHeap::new(),
             queued: 0,
+            read_buffer: Vec::new(),
             steps: 0,
             swept: Instant::ZERO,
             meetings: 0,

@@ -263,16 +263,16 @@ impl Pipe {
         }
     }
 
-    /// Reads at most `most` bytes at an end.
-    pub(crate) fn read(&mut self, at: Side, most: usize) -> Option<Vec<u8>> {
+    /// Reads at most `most` bytes at an end, in place of what is in the buffer.
+    pub(crate) fn read(&mut self, at: Side, most: usize, into: &mut Vec<u8>) {
         let way = &mut self.ways[at.other() as usize];
         let count = most.min(way.arrived.len());
         way.unread -= count;
+        into.clear();
         let (front, back) = way.arrived.as_slices();
-        let bytes = [&front[..count.min(front.len())], &back[..count.saturating_sub(front.len())]];
-        let bytes = bytes.concat();
+        into.extend_from_slice(&front[..count.min(front.len())]);
+        into.extend_from_slice(&back[..count.saturating_sub(front.len())]);
         way.arrived.drain(..count);
-        (count > 0).then_some(bytes)
     }
 
     /// The end of the stream, once.

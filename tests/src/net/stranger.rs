@@ -88,9 +88,12 @@ impl Net {
     /// The test reads at most so many bytes, once.
     pub fn sip(&mut self, stranger: Stranger, most: usize) -> Vec<u8> {
         let side = self.raw(stranger).side;
-        let bytes = self.pipes.get_mut(stranger.0).and_then(|pipe| pipe.read(side, most));
+        let mut bytes = Vec::new();
+        if let Some(pipe) = self.pipes.get_mut(stranger.0) {
+            pipe.read(side, most, &mut bytes);
+        }
         self.write_other(stranger.0, side);
-        bytes.unwrap_or_default()
+        bytes
     }
 
     /// All that the test was told on a connection.

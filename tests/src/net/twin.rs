@@ -44,14 +44,13 @@ impl Net {
         let foreign = watch.on_bytes_in(conn, bytes, now);
         // After a jump back the node's time is ahead of the clock, and what is due is not known.
         let idle = self.now >= self.hosts[host].excused;
-        let light = self.hosts[host].node.buffered() <= LIGHT;
         let cuts = self.reads % CUT_EVERY == 0 && self.steps >= self.copied + APART;
         let blame = hostile && may_end && self.reads % BLAME_EVERY == 0;
-        let before = ((cuts || blame) && light).then(|| self.hosts[host].node.clone());
-        if cuts && light {
+        let node = &mut self.hosts[host].node;
+        let before = ((cuts || blame) && node.buffered() <= LIGHT).then(|| node.clone());
+        if cuts && before.is_some() {
             self.copied = self.steps;
         }
-        let node = &mut self.hosts[host].node;
         let read_on = received(node, conn, bytes, now);
         Rule::BackPressure.check(!read_on, || format!("{conn} is read though its host is behind"));
         let stays = foreign && node.is_open(conn) && !node.is_stopping();
