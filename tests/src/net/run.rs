@@ -286,36 +286,33 @@ impl Net {
     fn read_end(&mut self, host: HostId, conn: ConnId) {
         let Some((id, side)) = self.hosts[host].sockets.get(&conn).copied() else { return };
         let before = self.pipes.get(id).map(|pipe| pipe.room(side.other()));
-        self.read_portions(host, conn);
+        let mut bytes = std::mem::take(&mut self.read_buffer);
+        self.read_portions((id, side), (host, conn), &mut bytes);
+        self.read_buffer = bytes;
         if self.pipes.get(id).map(|pipe| pipe.room(side.other())) != before {
             self.write_other(id, side);
         }
     }
 
-    fn read_portions(&mut self, host: HostId, conn: ConnId) {
-        let mut bytes = std::mem::take(&mut self.read_buffer);
-        self.read_into(&mut bytes, host, conn);
-        self.read_buffer = bytes;
-    }
-
-    fn read_into(&mut self, bytes: &mut Vec<u8>, host: HostId, conn: ConnId) {
+    fn read_portions(&mut self, at: (u64, Side), end: (HostId, ConnId), bytes: &mut Vec<u8>) {
+        let ((id, side), (host, conn)) = (at, end);
         loop {
-            let Host { node, sockets, reads, .. } = &self.hosts[host];
-            let Some((id, side)) = sockets.get(&conn).copied() else { return };
+            let Host { node, reads, .. } = &self.hosts[host];
             if !*reads || !node.wants_read(conn) {
                 return;
             }
-            let Some(pipe) = self.pipes.get_mut(id) else { return };
+            // What was read may have made the node drop the connection.
+            let is_there = |pipe: &&mut Pipe| pipe.end(side) == Some(end);
+            let Some(pipe) = self.pipes.get_mut(id).filter(is_there) else { return };
             let hostile = pipe.raw.is_some();
             pipe.read(side, self.cut.portion(&mut self.entropy), bytes);
             if bytes.is_empty() {
-                break;
+                if pipe.take_fin(side).is_some() {
+                    self.close_end(host, conn, TransportError::Eof);
+                }
+                return;
             }
             self.receive(host, conn, bytes, hostile);
-        }
-        let ended = self.hosts[host].sockets.get(&conn).copied();
-        if ended.and_then(|(id, side)| self.pipes.get_mut(id)?.take_fin(side)).is_some() {
-            self.close_end(host, conn, TransportError::Eof);
         }
     }
 
