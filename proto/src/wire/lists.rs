@@ -33,7 +33,8 @@ impl<'a> List<'a> {
         Some(list)
     }
 
-    /// Whether an element comes next, or what is none and no end. If not, the array is left.
+    /// Whether the array goes on; at its end it is left. Where neither a comma nor an end is, nothing
+    /// can be read any more.
     #[inline]
     fn has_more(&mut self) -> bool {
         if self.begins {
@@ -43,7 +44,6 @@ impl<'a> List<'a> {
         self.pass(self.at.wrapping_add(1));
         self.begins = byte == b',';
         if !matches!(byte, b',' | b']') {
-            // Nothing is there, whatever is asked for.
             self.at = usize::MAX;
         }
         byte != b']'
