@@ -470,7 +470,7 @@ impl<'a> Scan<'a> {
 
     /// A number; with it, which integer it is, if it is one from 0 to 2^53 - 1.
     #[inline]
-    pub(super) fn number(self, start: usize) -> Result<(usize, Option<u64>), Fault> {
+    fn number(self, start: usize) -> Result<(usize, Option<u64>), Fault> {
         let negative = self.byte(start) == b'-';
         let first = start.wrapping_add(usize::from(negative));
         let (end, number) = match self.byte(first) {
@@ -505,9 +505,20 @@ impl<'a> Scan<'a> {
         Ok(at)
     }
 
+    /// An integer from 0 to 2^53 - 1 without a leading zero, and where its digits end. What is there
+    /// shows whether that is all of the number.
+    #[inline(always)] // called so often in one function that the compiler would not
+    pub(super) fn integer(self, start: usize) -> Option<(usize, u64)> {
+        let (end, number) = self.digits(start).ok()?;
+        let len = end.wrapping_sub(start);
+        let zero = self.byte(start) == b'0';
+        let fits = len <= MOST_DIGITS && number <= LARGEST && (len == 1 || !zero);
+        fits.then_some((end, number))
+    }
+
     /// One digit or more; with them, the number they make, if it fits.
     #[inline]
-    pub(super) fn digits(self, mut at: usize) -> Result<(usize, u64), Fault> {
+    fn digits(self, mut at: usize) -> Result<(usize, u64), Fault> {
         if !self.byte(at).is_ascii_digit() {
             return Err(Fault::new(at, Wrong::NotDigit));
         }

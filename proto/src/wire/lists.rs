@@ -81,9 +81,9 @@ impl<'a> List<'a> {
         if !self.has_more() {
             return None;
         }
-        let (end, number) = self.scan.number(self.at).ok()?;
+        let (end, number) = self.scan.integer(self.at)?;
         self.pass(end);
-        number
+        Some(number)
     }
 
     #[inline]

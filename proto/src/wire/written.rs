@@ -10,7 +10,7 @@
 use alloc::borrow::Cow;
 
 use crate::limits::MAX_DEPTH;
-use crate::wire::json::{LARGEST, MOST_DIGITS, Scan, Span, Wrong};
+use crate::wire::json::{Scan, Span, Wrong};
 use crate::wire::lists;
 use crate::wire::msg::{Broadcast, Direct, Msg, ReplyLine, RequestLine};
 
@@ -212,11 +212,9 @@ impl<'a> Reader<'a> {
     /// An integer without a leading zero. What follows it shows whether that is all of it.
     #[inline(always)] // called so often in one function that the compiler would not
     pub(super) fn integer(&mut self) -> Option<u64> {
-        let (end, number) = self.scan.digits(self.at).ok()?;
-        let len = end.wrapping_sub(self.at);
-        let zero = self.scan.between(self.at, end).first() == Some(&b'0');
+        let (end, number) = self.scan.integer(self.at)?;
         self.at = end;
-        (len <= MOST_DIGITS && number <= LARGEST && (len == 1 || !zero)).then_some(number)
+        Some(number)
     }
 
     #[inline(always)] // called so often in one function that the compiler would not

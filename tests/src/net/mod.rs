@@ -7,6 +7,7 @@
 
 mod asked;
 mod book;
+mod by_conn;
 mod clock;
 mod faults;
 mod live;
@@ -30,6 +31,7 @@ use peerline_proto::{
 };
 
 use crate::entropy::Entropy;
+use crate::net::by_conn::ByConn;
 use crate::net::clock::{Clock, TRUE};
 use crate::net::pipe::Pipe;
 use crate::net::pipes::Pipes;
@@ -55,7 +57,7 @@ struct Host {
     node: Node,
     config: Config,
     addr: SocketAddr,
-    sockets: BTreeMap<ConnId, (u64, Side)>,
+    sockets: ByConn<(u64, Side)>,
     events: Vec<Event>,
     watch: Watch,
     clock: Clock,
@@ -153,6 +155,8 @@ pub struct Net {
     queued: u64,
     /// What is read at once: one buffer for all, as a runtime has it.
     read_buffer: Vec<u8>,
+    /// Empty buffers for packets: each is filled again and again.
+    spare: Vec<Vec<u8>>,
     steps: u64,
     /// When everything was last checked.
     swept: Instant,
@@ -206,6 +210,7 @@ impl Net {
             queue: BinaryHeap::new(),
             queued: 0,
             read_buffer: Vec::new(),
+            spare: Vec::new(),
             steps: 0,
             swept: Instant::ZERO,
             meetings: 0,
@@ -291,7 +296,7 @@ impl Net {
             node,
             config,
             addr,
-            sockets: BTreeMap::new(),
+            sockets: ByConn::default(),
             events: Vec::new(),
             watch: Watch::default(),
             clock,

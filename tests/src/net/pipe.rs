@@ -215,7 +215,7 @@ impl Pipe {
         let at = before.max(left + self.line.latency + jitter);
         match (way.on_the_way.back_mut(), packet) {
             (Some((last, Packet::Bytes(before))), Packet::Bytes(bytes)) if *last == at => {
-                before.extend(bytes);
+                before.extend_from_slice(&bytes);
                 None
             }
             (last, packet) => {
@@ -253,14 +253,20 @@ impl Pipe {
         }
     }
 
-    /// Bytes or the end of the stream are there to be read at `to`.
-    pub(crate) fn deliver(&mut self, to: Side, packet: Packet) {
+    /// Bytes or the end of the stream are there to be read at `to`. Gives back what held the bytes,
+    /// empty.
+    pub(crate) fn deliver(&mut self, to: Side, packet: Packet) -> Option<Vec<u8>> {
         let way = &mut self.ways[to.other() as usize];
         match packet {
-            Packet::Bytes(bytes) => way.arrived.extend(bytes),
+            Packet::Bytes(mut bytes) => {
+                way.arrived.extend(&bytes);
+                bytes.clear();
+                return Some(bytes);
+            }
             Packet::Fin => way.fin = true,
             Packet::Syn { .. } | Packet::Accepted | Packet::Refused | Packet::Reset => {}
         }
+        None
     }
 
     /// Reads at most `most` bytes at an end, in place of what is in the buffer.

@@ -228,7 +228,7 @@ impl Net {
             Packet::Reset => self.close_end(host, conn, TransportError::Reset),
             Packet::Fin | Packet::Bytes(_) => {
                 if let Some(pipe) = self.pipes.get_mut(id) {
-                    pipe.deliver(to, packet);
+                    self.spare.extend(pipe.deliver(to, packet));
                 }
                 self.read_end(host, conn);
             }
@@ -284,7 +284,7 @@ impl Net {
     /// Reads what waits for a connection, in portions, as far as the host and its node want to
     /// read; then the other side may write on.
     fn read_end(&mut self, host: HostId, conn: ConnId) {
-        let Some((id, side)) = self.hosts[host].sockets.get(&conn).copied() else { return };
+        let Some((id, side)) = self.hosts[host].sockets.get(conn).copied() else { return };
         let before = self.pipes.get(id).map(|pipe| pipe.room(side.other()));
         let mut bytes = std::mem::take(&mut self.read_buffer);
         self.read_portions((id, side), (host, conn), &mut bytes);
@@ -296,28 +296,29 @@ impl Net {
 
     fn read_portions(&mut self, at: (u64, Side), end: (HostId, ConnId), bytes: &mut Vec<u8>) {
         let ((id, side), (host, conn)) = (at, end);
+        // What was read may have made the node drop the connection.
+        let is_there = |pipe: &&mut Pipe| pipe.end(side) == Some(end);
         loop {
             let Host { node, reads, .. } = &self.hosts[host];
             if !*reads || !node.wants_read(conn) {
                 return;
             }
-            // What was read may have made the node drop the connection.
-            let is_there = |pipe: &&mut Pipe| pipe.end(side) == Some(end);
             let Some(pipe) = self.pipes.get_mut(id).filter(is_there) else { return };
             let hostile = pipe.raw.is_some();
             pipe.read(side, self.cut.portion(&mut self.entropy), bytes);
             if bytes.is_empty() {
-                if pipe.take_fin(side).is_some() {
-                    self.close_end(host, conn, TransportError::Eof);
-                }
-                return;
+                break;
             }
             self.receive(host, conn, bytes, hostile);
+        }
+        let pipe = self.pipes.get_mut(id).filter(is_there);
+        if pipe.and_then(|pipe| pipe.take_fin(side)).is_some() {
+            self.close_end(host, conn, TransportError::Eof);
         }
     }
 
     pub(super) fn read_all(&mut self, host: HostId) {
-        let conns: Vec<ConnId> = self.hosts[host].sockets.keys().copied().collect();
+        let conns: Vec<ConnId> = self.hosts[host].sockets.conns().collect();
         for conn in conns {
             self.read_end(host, conn);
         }
@@ -334,7 +335,7 @@ impl Net {
 
     /// Writes what a connection has, as far as the window goes.
     fn write(&mut self, host: HostId, conn: ConnId) {
-        let Some((id, side)) = self.hosts[host].sockets.get(&conn).copied() else { return };
+        let Some((id, side)) = self.hosts[host].sockets.get(conn).copied() else { return };
         if !self.hosts[host].up || self.hosts[host].asleep {
             return;
         }
@@ -343,10 +344,10 @@ impl Net {
             let room = pipe.room(side);
             let portion = self.cut.portion(&mut self.entropy).min(room);
             let outgoing = self.hosts[host].node.outgoing(conn);
-            let mut bytes = Vec::with_capacity(portion.min(outgoing.len()));
+            let mut bytes = self.spare.pop().unwrap_or_default();
             let count = outgoing.copy_to(&mut bytes, portion);
             if count == 0 {
-                return;
+                return self.spare.push(bytes);
             }
             self.note_bytes(host, id, side, &bytes);
             self.hosts[host].watch.on_bytes_out(conn, &bytes);
@@ -445,7 +446,7 @@ impl Net {
                 self.read_end(host, conn);
             }
             Action::Finish { conn } => {
-                if let Some((id, side)) = self.hosts[host].sockets.get(&conn).copied() {
+                if let Some((id, side)) = self.hosts[host].sockets.get(conn).copied() {
                     self.transmit(id, side, Packet::Fin);
                 }
             }
@@ -482,7 +483,7 @@ impl Net {
     }
 
     fn drop_socket(&mut self, host: HostId, conn: ConnId) {
-        let socket = self.hosts[host].sockets.remove(&conn);
+        let socket = self.hosts[host].sockets.remove(conn);
         Rule::Grammar.check(socket.is_some(), || format!("host {host} drops {conn} twice"));
         let now = self.local(host);
         self.hosts[host].watch.on_drop(conn, now);
@@ -526,7 +527,7 @@ impl Net {
             peers.extend(node.peers());
             watch.sweep(node, &peers, sockets.len(), timely, now);
             for info in &peers {
-                let there = sockets.contains_key(&info.conn);
+                let there = sockets.contains(info.conn);
                 Rule::Grammar.check(there, || format!("host {host} has a peer without a socket"));
             }
         }

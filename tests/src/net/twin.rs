@@ -57,7 +57,7 @@ impl Net {
         Rule::Dialect.check(!stays, || format!("host {host} listens to no dialect on {conn}"));
         match before {
             Some(twin) if !node.is_open(conn) => {
-                let others: Vec<ConnId> = self.hosts[host].sockets.keys().copied().collect();
+                let others: Vec<ConnId> = self.hosts[host].sockets.conns().collect();
                 check_others(&self.hosts[host].node, twin, conn, &others, now);
             }
             Some(twin) if cuts => {

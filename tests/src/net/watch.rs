@@ -12,6 +12,7 @@ use peerline_proto::{
 
 use crate::net::asked::Asked;
 use crate::net::book::is_full;
+use crate::net::by_conn::ByConn;
 use crate::net::live::Live;
 use crate::net::pipe::READ_AT_ONCE;
 use crate::net::rules::Rule;
@@ -85,7 +86,7 @@ pub(crate) struct Watch {
     /// Nothing is wrong anywhere, so that nothing excuses the node.
     pub(crate) strict: bool,
     /// Connections that are not dropped.
-    live: BTreeMap<ConnId, Live>,
+    live: ByConn<Live>,
     /// Addresses in the book when it was last looked at.
     pub(super) known: usize,
     /// There were once as many as there is room for, in all or in a bucket.
@@ -123,7 +124,7 @@ impl Watch {
         let own = self.own.get(&addr).is_some_and(|until| now < *until);
         Rule::NoSelf.check(!own, || format!("{addr} reached ourselves and is dialled again"));
         if testing::calls_guest(node, conn) {
-            self.live.entry(conn).or_default().guest = true;
+            self.live.of(conn).guest = true;
             // Each exchange with a guest has a connection of its own.
             let calls = self.open.keys().filter(|conn| testing::calls_guest(node, **conn)).count();
             let most = 5 * limits.guests + limits.guest_visits + limits.guest_told;
@@ -152,9 +153,10 @@ impl Watch {
             });
         }
         // Whoever has spoken may be a rival that waits for the decision which of them stays.
-        let silent = |id| self.live.get(id).is_some_and(|it| it.heard.is_none() && !it.guest);
+        let silent =
+            |id: &ConnId| self.live.get(*id).is_some_and(|it| it.heard.is_none() && !it.guest);
         let dials = self.open.iter().filter(|(_, it)| it.dialled && !it.up && !it.by_application);
-        let dials = dials.filter(|(id, _)| silent(*id));
+        let dials = dials.filter(|(id, _)| silent(id));
         // More than usual only as dials met nobody, three for each.
         let more = limits.max_dialing.saturating_add(self.met_nobody.saturating_mul(3));
         let most = more.min(limits.urgent_dialing).max(limits.max_dialing);
@@ -182,7 +184,7 @@ impl Watch {
 
     pub(crate) fn on_drop(&mut self, conn: ConnId, now: Instant) {
         self.dropped.insert(conn);
-        if self.live.remove(&conn).is_some_and(|live| live.guest) {
+        if self.live.remove(conn).is_some_and(|live| live.guest) {
             // A guest's exchange ends without an event.
             self.open.remove(&conn);
         } else if let Some(open) = self.open.get_mut(&conn) {
@@ -200,12 +202,12 @@ impl Watch {
     /// True if the first byte that is no blank is now seen to be of no dialect, or never comes.
     pub(crate) fn on_bytes_in(&mut self, conn: ConnId, bytes: &[u8], now: Instant) -> bool {
         self.bytes_in += bytes.len() as u64;
-        self.live.entry(conn).or_default().on_bytes(bytes, now)
+        self.live.of(conn).on_bytes(bytes, now)
     }
 
     /// It has brought blanks at most.
     pub(crate) fn is_undecided(&self, conn: ConnId) -> bool {
-        self.live.get(&conn).is_some_and(Live::is_undecided)
+        self.live.get(conn).is_some_and(Live::is_undecided)
     }
 
     /// The node was told not to read this connection.
@@ -226,7 +228,7 @@ impl Watch {
 
     pub(crate) fn on_bytes_out(&mut self, conn: ConnId, bytes: &[u8]) {
         self.bytes_out += bytes.len() as u64;
-        if let Some(live) = self.live.get_mut(&conn) {
+        if let Some(live) = self.live.get_mut(conn) {
             live.stuck = None;
             let first = !live.spoke && self.open.get(&conn).is_some_and(|open| !open.dialled);
             Rule::NoAmplification
@@ -445,7 +447,7 @@ impl Watch {
     fn waiting(&self) -> impl Iterator<Item = (ConnId, &Conn, bool)> {
         let waits = |open: &Conn| !open.dropped && !open.up && !open.carried;
         let waiting = self.open.iter().filter(move |(_, open)| waits(open));
-        let guest = |id| self.live.get(id).is_some_and(|live| live.guest);
+        let guest = |id: &ConnId| self.live.get(*id).is_some_and(|live| live.guest);
         waiting.map(move |(id, open)| (*id, open, guest(id)))
     }
 
@@ -476,7 +478,9 @@ impl Watch {
 
     /// A connection is read again: while it was not, its clock stood still.
     pub(crate) fn on_resume(&mut self, conn: ConnId, now: Instant) {
-        self.live.entry(conn).and_modify(|live| live.heard = Some(now));
+        if let Some(live) = self.live.get_mut(conn) {
+            live.heard = Some(now);
+        }
     }
 
     /// Peers that say nothing, and peers that read nothing, go.
@@ -485,7 +489,7 @@ impl Watch {
         let patience =
             [limits.dead_after, limits.write_stall].map(|most| self.patience(node, most));
         for info in peers {
-            let live = self.live.entry(info.conn).or_default();
+            let live = self.live.of(info.conn);
             let heard = *live.heard.get_or_insert(now);
             let silent = now.saturating_since(heard);
             let fine = silent <= patience[0];
