@@ -143,7 +143,8 @@ impl ConnId {
         Self { slot, generation }
     }
 
-    /// The slot: small, dense, used again. Fit for a table of sockets.
+    /// The slot: small, dense, used again. Fit for a table of sockets, in which another may stand
+    /// already when [`Action::Drop`](crate::Action::Drop) comes: that is to be compared.
     pub const fn slot(self) -> usize {
         self.slot as usize
     }

@@ -1,5 +1,6 @@
-//! What is kept for each connection that a host has, by its slot: a node uses a slot again when it
-//! has dropped the connection, so there is one at most in each.
+//! What is kept for each connection that a host has, by its slot.
+
+use std::collections::BTreeMap;
 
 use peerline_proto::ConnId;
 
@@ -7,12 +8,14 @@ use peerline_proto::ConnId;
 #[derive(Debug)]
 pub(crate) struct ByConn<T> {
     slots: Vec<Option<(ConnId, T)>>,
+    /// Of connections that are to be dropped, and whose slots have others already.
+    late: BTreeMap<ConnId, T>,
     count: usize,
 }
 
 impl<T> Default for ByConn<T> {
     fn default() -> Self {
-        Self { slots: Vec::new(), count: 0 }
+        Self { slots: Vec::new(), late: BTreeMap::new(), count: 0 }
     }
 }
 
@@ -26,22 +29,26 @@ impl<T> ByConn<T> {
     }
 
     pub(crate) fn get(&self, conn: ConnId) -> Option<&T> {
-        let (there, value) = self.slots.get(conn.slot())?.as_ref()?;
-        (*there == conn).then_some(value)
+        match self.slots.get(conn.slot()) {
+            Some(Some((there, value))) if *there == conn => Some(value),
+            Some(_) | None => self.late.get(&conn),
+        }
     }
 
     pub(crate) fn get_mut(&mut self, conn: ConnId) -> Option<&mut T> {
-        let (there, value) = self.slots.get_mut(conn.slot())?.as_mut()?;
-        (*there == conn).then_some(value)
+        match self.slots.get_mut(conn.slot()) {
+            Some(Some((there, value))) if *there == conn => Some(value),
+            Some(_) | None => self.late.get_mut(&conn),
+        }
     }
 
-    /// In place of what was kept for an earlier connection of the slot.
+    /// Keeps something for a connection that has nothing yet.
     pub(crate) fn insert(&mut self, conn: ConnId, value: T) {
         if conn.slot() >= self.slots.len() {
             self.slots.resize_with(conn.slot() + 1, || None);
         }
-        let before = self.slots[conn.slot()].replace((conn, value));
-        self.count += usize::from(before.is_none());
+        self.late.extend(self.slots[conn.slot()].replace((conn, value)));
+        self.count += 1;
     }
 
     /// What is kept for the connection; if there is nothing yet, what it begins with.
@@ -52,27 +59,32 @@ impl<T> ByConn<T> {
         if !self.contains(conn) {
             self.insert(conn, T::default());
         }
-        let entry = self.slots[conn.slot()].get_or_insert_with(|| (conn, T::default()));
-        &mut entry.1
+        self.get_mut(conn).unwrap()
     }
 
     pub(crate) fn remove(&mut self, conn: ConnId) -> Option<T> {
-        self.contains(conn).then_some(())?;
+        let place = self.slots.get_mut(conn.slot());
+        let there = place.and_then(|place| place.take_if(|(there, _)| *there == conn));
+        let value = there.map(|(_, value)| value).or_else(|| self.late.remove(&conn))?;
         self.count -= 1;
-        self.slots[conn.slot()].take().map(|(_, value)| value)
-    }
-
-    /// All of them, in the order of the slots, as below.
-    pub(crate) fn into_values(self) -> impl Iterator<Item = T> {
-        self.slots.into_iter().flatten().map(|(_, value)| value)
+        Some(value)
     }
 
     pub(crate) fn conns(&self) -> impl Iterator<Item = ConnId> {
-        self.slots.iter().flatten().map(|(conn, _)| *conn)
+        let there = self.slots.iter().flatten().map(|(conn, _)| *conn);
+        self.late.keys().copied().chain(there)
     }
 
+    /// In the order of [`conns`](Self::conns).
     pub(crate) fn values(&self) -> impl Iterator<Item = &T> {
-        self.slots.iter().flatten().map(|(_, value)| value)
+        let there = self.slots.iter().flatten().map(|(_, value)| value);
+        self.late.values().chain(there)
+    }
+
+    /// In the order of [`conns`](Self::conns).
+    pub(crate) fn into_values(self) -> impl Iterator<Item = T> {
+        let there = self.slots.into_iter().flatten().map(|(_, value)| value);
+        self.late.into_values().chain(there)
     }
 }
 
@@ -83,7 +95,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_slot_holds_what_belongs_to_its_last_connection() {
+    fn a_slot_may_have_another_before_its_connection_is_dropped() {
         let id = Identity::new(NodeId::from_random_bytes([1; 16]));
         let mut node = Node::new(Config::default(), id, [1; 32], Start::default());
         let open =
@@ -100,11 +112,14 @@ mod tests {
         assert_eq!((kept.get(one), kept.get(two), kept.get(three)), (Some(&1), Some(&2), None));
         assert!(kept.conns().eq([one, two]) && kept.values().eq(&[1, 2]));
         assert_eq!((kept.remove(three), kept.len()), (None, 2));
+        // The old one waits for its drop.
         *kept.of(three) += 30;
-        assert_eq!(kept.get_mut(two), None);
-        assert_eq!(kept.get_mut(three), Some(&mut 30));
-        assert_eq!((kept.get(two), kept.len()), (None, 2));
+        *kept.of(two) += 20;
+        assert_eq!((kept.get(two), kept.get(three), kept.len()), (Some(&22), Some(&30), 3));
+        assert!(kept.conns().eq([two, one, three]) && kept.values().eq(&[22, 1, 30]));
+        assert_eq!((kept.remove(two), kept.remove(two), kept.len()), (Some(22), None, 2));
+        assert_eq!((kept.contains(two), kept.contains(three)), (false, true));
         *kept.of(one) += 10;
-        assert_eq!((kept.remove(one), kept.remove(one), kept.len()), (Some(11), None, 1));
+        assert!(kept.into_values().eq([11, 30]));
     }
 }
