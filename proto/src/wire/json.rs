@@ -505,8 +505,8 @@ impl<'a> Scan<'a> {
         Ok(at)
     }
 
-    /// An integer from 0 to 2^53 - 1 without a leading zero, and where its digits end. What is there
-    /// shows whether that is all of the number.
+    /// An integer from 0 to 2^53 - 1 without a leading zero, and where its digits end. What is
+    /// there shows whether that is all of the number.
     #[inline(always)] // called so often in one function that the compiler would not
     pub(super) fn integer(self, start: usize) -> Option<(usize, u64)> {
         let (end, number) = self.digits(start).ok()?;

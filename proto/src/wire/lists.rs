@@ -1,8 +1,8 @@
 //! Reads the lists in lines: arrays of words, of numbers, and of arrays of these.
 //!
 //! Each is gone through once, from its start to its end, by somebody who knows what each array is
-//! to hold: to see whether it does, and again to take it. What does is JSON, so a text need not have
-//! been checked before.
+//! to hold: to see whether it does, and again to take it. What does is JSON, so a text need not
+//! have been checked before.
 #![deny(clippy::arithmetic_side_effects)]
 
 use alloc::borrow::Cow;
@@ -33,8 +33,8 @@ impl<'a> List<'a> {
         Some(list)
     }
 
-    /// Whether the array goes on; at its end it is left. Where neither a comma nor an end is, nothing
-    /// can be read any more.
+    /// Whether the array goes on; at its end it is left. Where neither a comma nor an end is,
+    /// nothing can be read any more.
     #[inline]
     fn has_more(&mut self) -> bool {
         if self.begins {

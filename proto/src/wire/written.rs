@@ -1,5 +1,6 @@
 //! Reads a broadcast, an announcement, or a line for one node, that lies there just as nodes write
-//! it: the keys of the table in its order, no blanks, no escapes outside the body, and nothing else.
+//! it: the keys of the table in its order, no blanks, no escapes outside the body, and nothing
+//! else.
 //!
 //! In a busy network nearly every line is such. Then no key has to be found, named or remembered:
 //! what stands between the values is compared in one piece. A line that differs in anything is no
