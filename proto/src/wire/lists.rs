@@ -83,7 +83,8 @@ impl<'a> List<'a> {
         }
         let (end, number) = self.scan.integer(self.at)?;
         self.pass(end);
-        Some(number)
+        // What goes on is another number.
+        matches!(self.scan.byte(self.at), b',' | b']').then_some(number)
     }
 
     #[inline]
