@@ -30,6 +30,8 @@ const FEWEST_KNOWN: usize = 32;
 const ASK_EVERY: Duration = Duration::from_secs(60);
 /// How many of them.
 const ASKED: usize = 2;
+/// How soon it is looked whether a link that was given up has gone: a round trip, mostly.
+const TURN_EVERY: Duration = Duration::from_millis(200);
 
 /// What is kept for it.
 #[derive(Clone, Debug, Default)]
@@ -40,8 +42,20 @@ pub(super) struct IdLinks {
     /// Connections that we dialled for routes, and to whom.
     dialled: SortedMap<ConnId, NodeId>,
     ask_at: Instant,
+    /// What was last given up for broadcasts.
+    turned: Option<Turned>,
     /// Connections that were asked for addresses more than once, and so tell many again.
     asked_again: SortedSet<ConnId>,
+}
+
+/// A link for routes that is to be one for broadcasts.
+#[derive(Copy, Clone, Debug, Eq, PartialEq)]
+#[cfg_attr(feature = "testing", derive(Hash))]
+enum Turned {
+    /// It ends; then this is dialled.
+    Ends(ConnId, SocketAddr),
+    /// It was dialled anew.
+    Dialled(ConnId),
 }
 
 impl IdLinks {
@@ -219,6 +233,52 @@ impl Node {
             // Not as a disconnect, which asks for peace: it may want us as we do not want it.
             self.end(conn, CloseReason::Local, Parting::Bye(ByeReason::Other));
         }
+    }
+
+    /// No broadcast goes by a link for routes. Where all other links are gone, as when those behind
+    /// them are cut off, one is given up and its node dialled anew as any other is: nobody else
+    /// would, as it is connected.
+    ///
+    /// Returns when to look again, if that is not told by anything else.
+    pub(super) fn turn_an_id_link(&mut self) -> Option<Instant> {
+        let for_broadcasts = |(_, conn): (NodeId, ConnId)| !self.is_routes_only(conn);
+        if self.neighbours().any(for_broadcasts) {
+            self.id_links.turned = None;
+            return None;
+        }
+        match self.id_links.turned {
+            Some(Turned::Ends(conn, addr)) => self.dial_turned(conn, addr),
+            Some(Turned::Dialled(conn)) if self.is_open(conn) && !self.is_routes_only(conn) => {}
+            Some(Turned::Dialled(_)) | None => self.give_up_for_broadcasts(),
+        }
+        let ends = matches!(self.id_links.turned, Some(Turned::Ends(..)));
+        ends.then_some(self.now + TURN_EVERY)
+    }
+
+    fn give_up_for_broadcasts(&mut self) {
+        // One that we dialled can be dialled; of others we have their word.
+        let own = self.neighbours().filter_map(|(_, conn)| {
+            let link = self.links.get(conn).filter(|link| link.side == Side::Dialer)?;
+            Some((conn, link.addr))
+        });
+        let theirs = self.neighbours();
+        let theirs = theirs.filter_map(|(_, conn)| Some((conn, self.session(conn)?.listens?)));
+        let chosen = own.chain(theirs).next();
+        self.id_links.turned = chosen.map(|(conn, addr)| Turned::Ends(conn, addr));
+        if let Some((conn, _)) = chosen {
+            self.end(conn, CloseReason::Local, Parting::Bye(ByeReason::Other));
+        }
+    }
+
+    /// Dials once the old connection is gone, unless somebody else did.
+    fn dial_turned(&mut self, old: ConnId, addr: SocketAddr) {
+        let limits = self.config.limits();
+        if self.is_open(old) || self.dials_under_way() >= limits.max_dialing {
+            return;
+        }
+        let known = self.links.iter().find(|(_, link)| link.addr == addr).map(|(conn, _)| conn);
+        let conn = known.unwrap_or_else(|| self.open_dial(addr));
+        self.id_links.turned = Some(Turned::Dialled(conn));
     }
 
     fn ask_nearest(&mut self) {

@@ -131,6 +131,7 @@ impl Node {
             return;
         }
         self.remember_anchors();
+        let turn_at = self.turn_an_id_link();
         let around = self.surroundings();
         let mut targets = self.targets();
         let awake = self.peers.len().saturating_sub(around.suspect);
@@ -150,7 +151,7 @@ impl Node {
             }
         }
         let next = if room.wanted > 0 { self.next_due(urgent, &around, &groups) } else { None };
-        self.plan_at = next.map(|at| at.max(self.plan_after));
+        self.plan_at = next.map(|at| at.max(self.plan_after)).into_iter().chain(turn_at).min();
         self.plan_id_links();
         #[cfg(peerline_planted)]
         if self.is_planted(crate::planted::Bug::BusyLoop) {

@@ -351,3 +351,64 @@ fn the_two_nearest_are_asked_each_minute_and_what_they_tell_more_often_counts_no
         assert_eq!(asked(&mut scene), expected, "{time:?}");
     }
 }
+
+// ---- when there is no other ----
+
+#[test]
+fn where_all_links_are_for_routes_one_after_the_other_is_dialled_anew() {
+    let mut scene = Scene::keyspace(Keyspace::On, |limits| limits.siblings = 2);
+    scene.know_guests(32);
+    scene.know(&[0x80, 0x81]);
+    scene.node.plan_id_links();
+    let conns = [0x80, 0x81].map(|number| {
+        let conn = scene.node.dialing(place(number).parse().unwrap()).unwrap();
+        scene.node.connected(conn, scene.now);
+        scene.greet_with(conn, number, KNOWS);
+        conn
+    });
+    let other = scene.meet_by_id(2);
+    scene.node.turn_an_id_link();
+    assert_eq!(scene.dialled_by_id().len(), 2, "broadcasts go by another");
+
+    scene.node.closed(other, TransportError::Reset, scene.now);
+    let soon = Some(scene.now + Duration::from_millis(200));
+    for _ in 0..2 {
+        assert_eq!(scene.node.turn_an_id_link(), soon);
+        assert_eq!(scene.dialled_by_id(), ids(&[0x81]), "one at a time");
+    }
+    let bye = scene.heard(conns[0], "bye");
+    assert_eq!(bye, [r#"{"msgtype":"bye","reason":"other"}"#]);
+    let dialing = |scene: &Scene, number| scene.node.dialing(place(number).parse().unwrap());
+    assert_eq!(dialing(&scene, 0x80), None, "it is not gone yet");
+    scene.node.closed(conns[0], TransportError::Eof, scene.now);
+    assert_eq!(scene.node.turn_an_id_link(), None);
+    let again = dialing(&scene, 0x80).unwrap();
+    assert_eq!(scene.node.turn_an_id_link(), None);
+    scene.node.closed(again, TransportError::Refused, scene.now);
+    assert_eq!(scene.node.turn_an_id_link(), soon, "that one was not there");
+    assert_eq!(scene.dialled_by_id(), ids(&[]));
+    scene.node.closed(conns[1], TransportError::Reset, scene.now);
+    assert_eq!(scene.node.turn_an_id_link(), None);
+    let again = dialing(&scene, 0x81).unwrap();
+    scene.node.connected(again, scene.now);
+    let hello = scene.heard(again, "hello");
+    assert!(hello.len() == 1 && !hello[0].contains("id-link"), "{hello:?}");
+    scene.greet_with(again, 0x81, KNOWS);
+    assert!(!scene.node.is_routes_only(again));
+    scene.node.turn_an_id_link();
+    assert!(scene.node.is_open(again), "there is one again");
+}
+
+#[test]
+fn who_dialled_us_for_routes_is_dialled_where_it_says_it_listens() {
+    let mut scene = Scene::keyspace(Keyspace::On, |_| {});
+    let silent = scene.meet_at("192.0.2.3:1", 3, ALONE);
+    scene.node.turn_an_id_link();
+    assert!(scene.heard(silent, "bye").is_empty(), "nobody knows where");
+    let two = scene.meet_at("192.0.2.2:1", 2, &format!(r#"{ALONE},"listen":7"#));
+    scene.node.turn_an_id_link();
+    assert_eq!(scene.heard(two, "bye").len(), 1);
+    scene.node.closed(two, TransportError::Eof, scene.now);
+    scene.node.turn_an_id_link();
+    assert!(scene.node.dialing("192.0.2.2:7".parse().unwrap()).is_some());
+}
