@@ -6,7 +6,9 @@ use std::hash::{Hash, Hasher};
 use std::net::SocketAddr;
 use std::time::Duration;
 
-use peerline_proto::{Action, ConnId, Event, Instant, Message, Node, PeerInfo, TransportError};
+use peerline_proto::{
+    Action, ConnId, Event, Instant, Message, Node, PeerInfo, TransportError, testing,
+};
 
 use crate::net::pipe::{Line, Packet, Pipe, Side};
 use crate::net::{Host, HostId, Net, Rule, Stranger};
@@ -485,7 +487,8 @@ impl Net {
     fn drop_socket(&mut self, host: HostId, conn: ConnId) {
         let socket = self.hosts[host].sockets.remove(conn);
         Rule::Grammar.check(socket.is_some(), || format!("host {host} drops {conn} twice"));
-        let now = self.local(host);
+        // Its clock may have been set back; the node's time stands still then.
+        let now = self.local(host).max(testing::time(&self.hosts[host].node));
         self.hosts[host].watch.on_drop(conn, now);
         let Some((id, side)) = socket else { return };
         let Some(pipe) = self.pipes.get_mut(id) else { return };
