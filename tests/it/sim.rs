@@ -8,7 +8,7 @@ use peerline_testkit::net::Net;
 use peerline_testkit::swarm::{Options, Report, run, slowest_delivery};
 
 /// Seeds of runs that found something, in the node or in the judge.
-const REGRESS: [u64; 19] = [
+const REGRESS: [u64; 21] = [
     11,
     500_166,
     500_317,
@@ -28,6 +28,8 @@ const REGRESS: [u64; 19] = [
     7_000_926,
     13_571_713_259_059_895_855,
     9_900_000_983,
+    11_802_480_757_408_665_171,
+    11_802_480_757_408_665_744,
 ];
 
 fn number(name: &str) -> Option<u64> {
